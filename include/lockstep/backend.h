@@ -1,0 +1,123 @@
+// One device and its compute stream. A Backend compiles (model, share size, optimizer) once into a
+// Step; the strategies of src/train/ call only Steps.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "lockstep/dataset.h"
+#include "lockstep/model.h"
+#include "lockstep/optimizer.h"
+#include "lockstep/parameters.h"
+#include "lockstep/sampler.h"
+
+namespace lockstep {
+
+enum class Precision { fp32, tf32, bf16 };
+
+// A worker's share of one global batch.
+struct Batch {
+  const Split* data = nullptr;
+  std::span<const int64_t> samples;  // indices into `data`; empty when `contiguous`
+  IndexRange contiguous_range;       // used when `samples` is empty: rows [begin, end) in order
+  uint32_t epoch = 0;                // keys dropout
+  bool contiguous = false;
+
+  int64_t size() const {
+    return contiguous ? contiguous_range.size() : static_cast<int64_t>(samples.size());
+  }
+  int64_t sample(int64_t i) const { return contiguous ? contiguous_range.begin + i : samples[i]; }
+};
+
+// Sums over samples, so that shares add up.
+struct BatchMetrics {
+  double loss = 0.0;
+  int64_t correct = 0;
+  int64_t count = 0;
+
+  BatchMetrics& operator+=(const BatchMetrics& other) {
+    loss += other.loss;
+    correct += other.correct;
+    count += other.count;
+    return *this;
+  }
+};
+
+// Where a step's time went, in seconds, summed since the last reset. A phase that this backend
+// fuses with another is NaN here and null in JSON.
+struct StepSeconds {
+  double data = 0.0;     // gather, conversion, normalisation
+  double compute = 0.0;  // forward, loss, backward
+  double update = 0.0;   // optimizer
+};
+
+// What backward reports while it runs. Calls come from the thread that called gradients().
+class GradientListener {
+ public:
+  virtual ~GradientListener() = default;
+  // Nobody in this step reads weights any more: the chain of input gradients is done.
+  virtual void released() = 0;
+  // These gradients are final. Ranges come in descending order, cut at multiples of kPadFloats,
+  // and cover the whole buffer exactly once a step.
+  virtual void ready(Range range) = 0;
+};
+
+// The compiled step of one worker. Not thread-safe: one thread calls it.
+class Step {
+ public:
+  virtual ~Step() = default;
+
+  // Forward and backward over `batch` (may be empty: gradients are then zero and still reported).
+  // Writes sums over samples to the gradient buffer. With `accumulate` N > 1 the batch is taken in
+  // N parts, share_of(batch, i, N), whose complete gradients are added left to right.
+  virtual BatchMetrics gradients(const Batch& batch, GradientListener& listener) = 0;
+
+  // Applies the optimizer to `range` of this step's weights and state from its gradient buffer.
+  virtual void update(Range range, const UpdateScalars& scalars) = 0;
+
+  // gradients() and update() of everything; may fuse them. Bitwise equal to the two.
+  virtual BatchMetrics train(const Batch& batch, const UpdateScalars& scalars) = 0;
+
+  // Forward only, dropout off. `logits`, where not empty, receives [batch.size(), outputs].
+  virtual BatchMetrics evaluate(const Batch& batch, std::span<float> logits) = 0;
+
+  virtual StepSeconds seconds() const = 0;
+  virtual void reset_seconds() = 0;
+};
+
+// The memory that a Step works on. Several Steps may share `values` (and `state`); `gradients` is
+// each one's own. All have layout.size() floats; state has state_count() * layout.size().
+struct StepMemory {
+  std::span<float> values;
+  std::span<float> gradients;
+  std::span<float> state;
+};
+
+struct StepOptions {
+  int64_t max_batch = 0;  // largest batch.size() of gradients(), train() or evaluate()
+  OptimizerConfig optimizer;
+  Precision precision = Precision::fp32;
+  uint64_t seed = 0;
+  int accumulate = 1;
+  int threads = 1;              // inside this worker
+  size_t slab_bytes = 0;        // largest ready() range, bytes; 0 chooses
+  bool gradients_only = false;  // train() is never called
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Called on the thread that will run the step. `model`, `layout` and `normalization` must outlive
+  // it.
+  virtual std::unique_ptr<Step> compile(const Model& model, const ParameterLayout& layout,
+                                        const Normalization& normalization,
+                                        const StepMemory& memory, const StepOptions& options) = 0;
+  // Bytes that compile() will allocate, for --dry-run and refusals.
+  virtual size_t workspace_bytes(const Model& model, const StepOptions& options) const = 0;
+};
+
+// The CPU: oneDNN for GEMM, own loops in Highway, the instruction set chosen at run time.
+std::unique_ptr<Backend> make_cpu_backend();
+
+}  // namespace lockstep

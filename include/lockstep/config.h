@@ -1,0 +1,130 @@
+// Everything that a run can be told. Field names are the option names (`--batch-size` is
+// `batch_size`); the same keys, with dashes, stand in TOML files and in LOCKSTEP_* variables.
+// std::nullopt means "not given": resolve() chooses.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lockstep/backend.h"
+#include "lockstep/communicator.h"
+#include "lockstep/dataset.h"
+#include "lockstep/optimizer.h"
+#include "lockstep/sampler.h"
+
+namespace lockstep {
+
+enum class Strategy { serial, sync, hogwild, local_sgd };
+enum class SyncState { average, priv };
+enum class UpdateKind { automatic, sliced, replicas };
+enum class AllReduceChoice { automatic, ring, direct, central };
+enum class Toggle { off, on };
+
+struct DataConfig {
+  std::string data = "digits";     // SPEC, see README "Data"
+  std::string test_data;           // SPEC of a test part; empty: the data's own, if it has one
+  double test_fraction = 0.0;      // [0, 1): split off the training part, by seed
+  int64_t samples = 0;             // > 0: the first so many training samples
+  std::string normalize = "auto";  // auto | none | unit | standard | mean=a,std=b
+  Shuffle shuffle = Shuffle::epoch;
+};
+
+struct ModelConfig {
+  std::string model = "mlp";                 // logistic | mlp
+  std::vector<int64_t> hidden = {256, 128};  // mlp
+  double dropout = 0.0;                      // mlp, after each hidden layer, [0, 1)
+  Precision precision = Precision::fp32;
+};
+
+// A sync period in global batches: H >= 1, or one of the two names.
+struct SyncEvery {
+  enum class Kind { steps, epoch, end } kind = Kind::steps;
+  int64_t steps = 1;
+};
+
+// Checkpoints every so many epochs or steps ("5", "200s"); 0: none but the final model.
+struct CheckpointEvery {
+  int64_t count = 0;
+  bool in_steps = false;
+};
+
+// STRATEGY[:WORKERS[:H]][@DEVICE]
+struct Mode {
+  std::optional<Strategy> strategy;
+  std::optional<int> workers;
+  std::optional<SyncEvery> sync_every;
+  std::string device = "cpu";
+};
+
+struct Config {
+  DataConfig data;
+  ModelConfig model;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  ScaleLearningRate scale_lr = ScaleLearningRate::none;
+
+  int64_t epochs = 10;
+  std::optional<int64_t> batch_size;        // global; 64 where neither batch is given
+  std::optional<int64_t> per_worker_batch;  // excludes batch_size
+  int accumulate = 1;
+  uint64_t seed = 1;
+  std::string init;  // checkpoint whose weights start the run; empty: by seed
+
+  std::optional<Strategy> strategy;  // sync where the world size is above 1, else serial
+  int workers = 1;                   // `all` is resolved by the option parser
+  std::string device = "auto";       // auto | cpu | cuda | cuda:N,...
+  int threads = 1;                   // inside one CPU worker
+  SyncEvery sync_every;              // local-sgd
+  SyncState sync_state = SyncState::average;
+  std::optional<double>
+      bucket_mb;  // not given: auto; 0: one reduction a tensor; infinity: one for all
+  Toggle overlap = Toggle::on;
+  AllReduceChoice allreduce = AllReduceChoice::automatic;
+  UpdateKind update = UpdateKind::automatic;
+  bool deterministic = false;
+  double comm_timeout = 60.0;  // seconds
+
+  std::string out;  // result folder; empty: nothing is written
+  bool overwrite = false;
+  CheckpointEvery checkpoint_every;
+  std::string resume;            // folder or checkpoint file
+  int64_t eval_every = 1;        // epochs
+  double target_accuracy = 0.0;  // > 0: time_to_target is the first epoch's end at or above it
+  double target_loss = 0.0;      // > 0: ... at or below it (test loss, else training loss)
+  bool stop_at_target = false;
+  bool keep_best = false;  // the saved model is the best epoch's (test accuracy, then loss)
+  int64_t patience = 0;    // > 0: stop after so many epochs without a better one
+};
+
+// The parts of Config that depend on the data and on the world size, with every default chosen.
+struct Resolved {
+  Config config;
+  Strategy strategy = Strategy::serial;
+  int workers = 1;
+  int64_t global_batch = 0;
+  int64_t per_worker_batch = 0;  // ceil(global_batch / workers)
+  double learning_rate_scale = 1.0;
+  UpdateKind update = UpdateKind::sliced;  // sync: sliced or replicas
+  AllReduceAlgorithm allreduce = AllReduceAlgorithm::direct;
+  std::string name;  // canonical mode string: "serial", "sync:2", "local-sgd:2:8"
+  std::vector<std::string> warnings;
+};
+
+// Checks ranges and combinations (Error{usage} names the option and the remedy) and fills defaults.
+// `train_samples` is the size of the training part.
+Resolved resolve(const Config& config, int64_t train_samples);
+
+// "sync:2@cpu" and the like; Error{usage} names what is wrong in it.
+Mode parse_mode(const std::string& text);
+// The canonical string; "@cpu" is left out.
+std::string mode_name(Strategy strategy, int workers, const SyncEvery& sync_every);
+
+const char* to_string(Strategy strategy);
+const char* to_string(Precision precision);
+const char* to_string(OptimizerKind kind);
+const char* to_string(AllReduceAlgorithm algorithm);
+std::string to_string(const SyncEvery& sync_every);
+
+}  // namespace lockstep

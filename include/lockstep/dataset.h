@@ -1,0 +1,86 @@
+// A data set in memory (or mapped), as the readers of src/data/ deliver it.
+//
+// Immutable once loaded: any number of workers read it at once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lockstep {
+
+enum class FeatureType { float32, uint8 };
+
+constexpr size_t bytes_of(FeatureType type) {
+  return type == FeatureType::float32 ? 4 : 1;
+}
+
+// Row-major features [rows, columns] as stored: uint8 stays uint8. The memory is owned through
+// `keep_alive` (a Buffer, a mapped file, or another matrix that this one is a slice of).
+struct FeatureMatrix {
+  FeatureType type = FeatureType::float32;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  const void* data = nullptr;  // rows * columns elements, no padding between rows
+  bool mapped = false;         // pages come from a file, not from this process's memory
+  std::shared_ptr<const void> keep_alive;
+
+  const float* float_row(int64_t row) const {
+    return static_cast<const float*>(data) + row * columns;
+  }
+  const uint8_t* byte_row(int64_t row) const {
+    return static_cast<const uint8_t*>(data) + row * columns;
+  }
+  size_t bytes() const { return static_cast<size_t>(rows) * columns * bytes_of(type); }
+};
+
+// One part (training or test). Labels are class indices in [0, classes); empty for label=none data.
+struct Split {
+  FeatureMatrix features;
+  std::vector<int32_t> labels;
+  int64_t size() const { return features.rows; }
+};
+
+// Channels, height, width of image data (features are stored in that order); absent for tables.
+struct ImageShape {
+  int64_t channels = 0, height = 0, width = 0;
+};
+
+enum class Normalize {
+  none,      // x
+  unit,      // x / 255: for uint8
+  standard,  // (x - mean) / standard deviation of the training part; zero variance means scale 1
+  given,     // (x - mean) / std with the two numbers of `mean=..,std=..` (in units of `unit` for
+             // uint8)
+};
+
+// What is applied to a feature as a batch is gathered: x * scale[j] + offset[j] in float32, as one
+// fused multiply-add. Both vectors hold `columns` entries, or one that holds for every feature, or
+// none, which is the identity.
+struct Normalization {
+  Normalize kind = Normalize::none;
+  std::vector<float> scale;
+  std::vector<float> offset;
+  bool identity() const { return scale.empty(); }
+};
+
+struct Dataset {
+  std::string name;  // the SPEC as given
+  Split train;
+  std::optional<Split> test;
+  int classes = 0;  // 0 for label=none data
+  std::vector<std::string>
+      class_names;  // the label in the file of each class index, `classes` of them
+  std::optional<ImageShape> image;
+  Normalization normalization;
+  std::string sha256;      // of the decoded values of the training part then the test part, hex
+  std::string label_note;  // what was chosen: "label: column 'target' (last)", for the user
+  double load_seconds = 0.0;
+
+  int64_t features() const { return train.features.columns; }
+};
+
+}  // namespace lockstep
