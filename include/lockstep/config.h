@@ -22,6 +22,8 @@ enum class UpdateKind { automatic, sliced, replicas };
 enum class AllReduceChoice { automatic, ring, direct, central };
 enum class Toggle { off, on };
 
+inline constexpr int kMaxWorkers = 1024;  // in one process, and threads in one worker
+
 struct DataConfig {
   std::string data = "digits";     // SPEC, see README "Data"
   std::string test_data;           // SPEC of a test part; empty: the data's own, if it has one

@@ -1,0 +1,236 @@
+#include "train/check_config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "lockstep/error.h"
+#include "train/nearest.h"
+
+namespace lockstep {
+
+namespace {
+
+constexpr int64_t kMaxWidth = int64_t{1} << 24;  // units of one layer
+constexpr double kNoLimit = std::numeric_limits<double>::max();
+
+[[noreturn]] void refuse(std::string message, std::string remedy) {
+  throw Error(ErrorKind::usage, std::move(message), std::move(remedy));
+}
+
+void check_integer(std::string_view option, int64_t value, int64_t low,
+                   int64_t high = std::numeric_limits<int64_t>::max()) {
+  if (value >= low && value <= high) return;
+  const std::string range = high == std::numeric_limits<int64_t>::max()
+                                ? fmt::format("a whole number from {} on", low)
+                                : fmt::format("a whole number from {} to {}", low, high);
+  refuse(fmt::format("--{} {}: out of range", option, value),
+         fmt::format("give {} {}", option, range));
+}
+
+// Which ends of an interval belong to it.
+enum class Ends { closed, open_below, open_above };
+
+void check_real(std::string_view option, double value, double low, double high, Ends ends) {
+  const bool above = ends == Ends::open_below ? value > low : value >= low;
+  const bool below = ends == Ends::open_above ? value < high : value <= high;
+  if (std::isfinite(value) && above && below) return;
+  const char* from = ends == Ends::open_below ? "above" : "from";
+  const std::string range = high == kNoLimit ? fmt::format("a number {} {}", from, low)
+                            : ends == Ends::open_above
+                                ? fmt::format("a number {} {} and below {}", from, low, high)
+                                : fmt::format("a number {} {} to {}", from, low, high);
+  refuse(fmt::format("--{} {}: out of range", option, value),
+         fmt::format("give {} {}", option, range));
+}
+
+void check_model(const ModelConfig& model) {
+  if (model.model != "logistic" && model.model != "mlp") {
+    refuse(fmt::format("--model {}: no such model", model.model),
+           suggestion(model.model, {"logistic", "mlp"}));
+  }
+  for (const int64_t width : model.hidden) check_integer("hidden", width, 1, kMaxWidth);
+  check_real("dropout", model.dropout, 0.0, 1.0, Ends::open_above);
+  if (model.precision == Precision::tf32) {
+    refuse("--precision tf32: a format of GPUs' tensor cores, not of CPUs",
+           "use --precision fp32 or bf16");
+  }
+}
+
+void check_optimizer(const OptimizerConfig& optimizer, const ScheduleConfig& schedule) {
+  check_real("lr", optimizer.learning_rate, 0.0, kNoLimit, Ends::open_below);
+  check_real("momentum", optimizer.momentum, 0.0, 1.0, Ends::open_above);
+  check_real("weight-decay", optimizer.weight_decay, 0.0, kNoLimit, Ends::closed);
+  check_real("beta1", optimizer.beta1, 0.0, 1.0, Ends::open_above);
+  check_real("beta2", optimizer.beta2, 0.0, 1.0, Ends::open_above);
+  check_real("epsilon", optimizer.epsilon, 0.0, kNoLimit, Ends::open_below);
+  check_real("warmup-epochs", schedule.warmup_epochs, 0.0, kNoLimit, Ends::closed);
+  if (schedule.kind == ScheduleKind::step) {
+    check_integer("schedule step", schedule.step_epochs, 1);
+    check_real("schedule step", schedule.step_factor, 0.0, kNoLimit, Ends::open_below);
+  }
+}
+
+void check_device(const std::string& device) {
+  if (device == "auto" || device == "cpu") return;
+  if (device == "cuda" || device.starts_with("cuda:")) {
+    throw Error(ErrorKind::device,
+                fmt::format("--device {}: this build has no CUDA support", device),
+                "use --device cpu, or auto");
+  }
+  refuse(fmt::format("--device {}: no such device", device),
+         suggestion(device, {"auto", "cpu", "cuda"}));
+}
+
+void check_run(const Config& config) {
+  check_integer("epochs", config.epochs, 1);
+  if (config.batch_size) check_integer("batch-size", *config.batch_size, 1);
+  if (config.per_worker_batch) check_integer("per-worker-batch", *config.per_worker_batch, 1);
+  check_integer("accumulate", config.accumulate, 1, 1 << 16);
+  check_integer("workers", config.workers, 1, kMaxWorkers);
+  check_integer("threads", config.threads, 1, kMaxWorkers);
+  check_integer("sync-every", config.sync_every.steps, 1);
+  if (config.bucket_mb && (std::isnan(*config.bucket_mb) || *config.bucket_mb < 0.0)) {
+    refuse(fmt::format("--bucket-mb {}: out of range", *config.bucket_mb),
+           "give auto, inf, or a number from 0 on");
+  }
+  check_real("comm-timeout", config.comm_timeout, 0.0, kNoLimit, Ends::open_below);
+  check_integer("checkpoint-every", config.checkpoint_every.count, 0);
+  check_integer("eval-every", config.eval_every, 1);
+  check_real("target-accuracy", config.target_accuracy, 0.0, 1.0, Ends::closed);
+  check_real("target-loss", config.target_loss, 0.0, kNoLimit, Ends::closed);
+  check_integer("patience", config.patience, 0);
+}
+
+// An option that means something under one strategy alone and was set under another.
+void refuse_elsewhere(bool is_set, std::string_view option, Strategy strategy,
+                      std::string_view belongs_to) {
+  if (!is_set) return;
+  refuse(fmt::format("--{} means nothing under --strategy {}", option, to_string(strategy)),
+         fmt::format("leave it out, or use --strategy {}", belongs_to));
+}
+
+void check_strategy_options(const Config& config, Strategy strategy) {
+  if (strategy != Strategy::local_sgd) {
+    const bool period = config.sync_every.kind != SyncEvery::Kind::steps ||
+                        config.sync_every.steps != SyncEvery{}.steps;
+    refuse_elsewhere(period, "sync-every", strategy, "local-sgd");
+    refuse_elsewhere(config.sync_state != SyncState::average, "sync-state", strategy, "local-sgd");
+  }
+  if (strategy != Strategy::sync) {
+    refuse_elsewhere(config.bucket_mb.has_value(), "bucket-mb", strategy, "sync");
+    refuse_elsewhere(config.overlap != Toggle::on, "overlap off", strategy, "sync");
+    refuse_elsewhere(config.update != UpdateKind::automatic, "update", strategy, "sync");
+  }
+  if (strategy == Strategy::serial || strategy == Strategy::hogwild) {
+    refuse_elsewhere(config.allreduce != AllReduceChoice::automatic, "allreduce", strategy,
+                     "sync or local-sgd");
+  }
+  if (config.update == UpdateKind::sliced && config.allreduce != AllReduceChoice::automatic) {
+    refuse("--allreduce with --update sliced: a sliced update has no all-reduce",
+           "leave out --allreduce, or use --update replicas");
+  }
+}
+
+void check_hogwild(const Config& config) {
+  if (config.optimizer.kind != OptimizerKind::sgd) {
+    refuse(fmt::format("--strategy hogwild with --optimizer {}: its moments are undefined when "
+                       "workers update without locks",
+                       to_string(config.optimizer.kind)),
+           "use --optimizer sgd (momentum is each worker's own), or --strategy sync");
+  }
+  if (config.accumulate != 1) {
+    refuse("--accumulate with --strategy hogwild: its workers apply every gradient at once",
+           "leave out --accumulate, or use --strategy sync");
+  }
+}
+
+void check_deterministic(const Config& config, Strategy strategy) {
+  if (!config.deterministic) return;
+  if (strategy == Strategy::hogwild || strategy == Strategy::local_sgd) {
+    refuse(fmt::format("--deterministic with --strategy {}: it promises that workers compute "
+                       "exactly what serial computes, which this strategy does not",
+                       to_string(strategy)),
+           "use --strategy serial or sync");
+  }
+}
+
+void check_optimizer_options(const Config& config) {
+  const OptimizerConfig& optimizer = config.optimizer;
+  if (optimizer.kind != OptimizerKind::sgd && (optimizer.momentum > 0.0 || optimizer.nesterov)) {
+    refuse(fmt::format("--{} with --optimizer {}: momentum belongs to sgd",
+                       optimizer.nesterov ? "nesterov" : "momentum", to_string(optimizer.kind)),
+           "leave it out (Adam's is --beta1), or use --optimizer sgd");
+  }
+  if (optimizer.nesterov && optimizer.momentum == 0.0) {
+    refuse("--nesterov without --momentum", "add --momentum, for example 0.9");
+  }
+  if (config.schedule.warmup_epochs > static_cast<double>(config.epochs)) {
+    refuse(fmt::format("--warmup-epochs {} is longer than --epochs {}",
+                       config.schedule.warmup_epochs, config.epochs),
+           "shorten the warm-up");
+  }
+}
+
+void check_run_options(const Config& config) {
+  if (config.batch_size && config.per_worker_batch) {
+    refuse("--batch-size and --per-worker-batch are both given",
+           "give one: the global batch, or each worker's");
+  }
+  if (!config.init.empty() && !config.resume.empty()) {
+    refuse("--init and --resume are both given",
+           "give one: --init starts from weights, --resume continues a run");
+  }
+  if (config.stop_at_target && config.target_accuracy == 0.0 && config.target_loss == 0.0) {
+    refuse("--stop-at-target without a target", "add --target-accuracy or --target-loss");
+  }
+  if (config.out.empty() && config.checkpoint_every.count > 0) {
+    refuse("--checkpoint-every without --out: there is nowhere to write to", "add --out DIR");
+  }
+  if (config.out.empty() && config.overwrite) {
+    refuse("--overwrite without --out: there is nothing to overwrite", "add --out DIR");
+  }
+  if (config.data.test_fraction > 0.0 && !config.data.test_data.empty()) {
+    refuse("--test-data and --test-fraction are both given", "give one");
+  }
+  if (config.model.model == "logistic" && config.model.dropout > 0.0) {
+    refuse("--dropout with --model logistic: it has no hidden layer", "leave out --dropout");
+  }
+}
+
+}  // namespace
+
+void check_ranges(const Config& config) {
+  check_integer("samples", config.data.samples, 0);
+  check_real("test-fraction", config.data.test_fraction, 0.0, 1.0, Ends::open_above);
+  check_model(config.model);
+  check_optimizer(config.optimizer, config.schedule);
+  check_device(config.device);
+  check_run(config);
+}
+
+void check_combinations(const Config& config, Strategy strategy) {
+  if (strategy == Strategy::serial && config.workers > 1) {
+    refuse(
+        fmt::format("--strategy serial with --workers {}: serial has one worker", config.workers),
+        "use --strategy sync, or leave out --workers");
+  }
+  if (strategy == Strategy::hogwild) check_hogwild(config);
+  check_strategy_options(config, strategy);
+  check_deterministic(config, strategy);
+  check_optimizer_options(config);
+  check_run_options(config);
+}
+
+void check_workers_against_samples(const Config& config, int64_t train_samples) {
+  if (config.workers <= train_samples) return;
+  refuse(fmt::format("--workers {}: more workers than the {} training samples", config.workers,
+                     train_samples),
+         fmt::format("use at most --workers {}", train_samples));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,109 @@
+// From what the user asked to what is run: every default that depends on the data or on the number
+// of workers is chosen here. The refusals are in check_config.cpp.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "lockstep/config.h"
+#include "train/check_config.h"
+
+namespace lockstep {
+
+namespace {
+
+constexpr int64_t kDefaultBatch = 64;
+
+Strategy choose_strategy(const Config& config) {
+  if (config.strategy) return *config.strategy;
+  return config.workers > 1 ? Strategy::sync : Strategy::serial;
+}
+
+// A batch beyond the data set is the data set: every step takes all of it.
+void choose_batch(Resolved& resolved, int64_t samples) {
+  const Config& config = resolved.config;
+  int64_t global = config.batch_size.value_or(kDefaultBatch);
+  if (config.per_worker_batch) {
+    const int64_t each = *config.per_worker_batch;
+    global = each > samples ? samples + 1 : each * resolved.workers;
+  }
+  if (global > samples) {
+    if (config.batch_size || config.per_worker_batch) {
+      resolved.warnings.push_back(fmt::format(
+          "the global batch is cut to the {} training samples: an epoch is one step", samples));
+    }
+    global = samples;
+  }
+  resolved.global_batch = global;
+  resolved.per_worker_batch = (global + resolved.workers - 1) / resolved.workers;
+}
+
+// Goyal et al. 2017 scale the rate with the global batch. Under --batch-size the global batch does
+// not grow with the workers, so there is nothing to make up for.
+void choose_learning_rate_scale(Resolved& resolved) {
+  const Config& config = resolved.config;
+  const bool weak = config.per_worker_batch.has_value();
+  if (config.scale_lr != ScaleLearningRate::none && !weak) {
+    resolved.warnings.push_back(
+        "--scale-lr changes nothing: under --batch-size the global batch does not grow with the "
+        "workers (it does under --per-worker-batch)");
+  } else if (config.scale_lr == ScaleLearningRate::linear) {
+    resolved.learning_rate_scale = resolved.workers;
+  } else if (config.scale_lr == ScaleLearningRate::sqrt) {
+    resolved.learning_rate_scale = std::sqrt(static_cast<double>(resolved.workers));
+  }
+  if (config.schedule.warmup_epochs > 0.0 &&
+      (config.scale_lr == ScaleLearningRate::none || !weak)) {
+    resolved.warnings.push_back(
+        "--warmup-epochs changes nothing: it leads from the learning rate to the scaled one, and "
+        "nothing is scaled (--scale-lr with --per-worker-batch)");
+  }
+}
+
+AllReduceAlgorithm algorithm_of(AllReduceChoice choice) {
+  switch (choice) {
+    case AllReduceChoice::ring: return AllReduceAlgorithm::ring;
+    case AllReduceChoice::central: return AllReduceAlgorithm::central;
+    case AllReduceChoice::automatic:
+    case AllReduceChoice::direct: break;
+  }
+  return AllReduceAlgorithm::direct;
+}
+
+// One set of shared weights, each worker updating its own slice, moves the fewest bytes inside a
+// process; who names an all-reduce asks for replicas. Both the slices and `direct` fold in rank
+// order, which is what --deterministic promises.
+void choose_communication(Resolved& resolved) {
+  const Config& config = resolved.config;
+  resolved.update = config.update;
+  if (config.update == UpdateKind::automatic) {
+    resolved.update =
+        config.allreduce == AllReduceChoice::automatic ? UpdateKind::sliced : UpdateKind::replicas;
+  }
+  resolved.allreduce = algorithm_of(config.allreduce);
+  if (config.deterministic && resolved.allreduce == AllReduceAlgorithm::ring) {
+    resolved.allreduce = AllReduceAlgorithm::direct;
+    resolved.warnings.push_back(
+        "--deterministic folds gradients in rank order: --allreduce ring runs as direct");
+  }
+}
+
+}  // namespace
+
+Resolved resolve(const Config& config, int64_t train_samples) {
+  Resolved resolved;
+  resolved.config = config;
+  resolved.strategy = choose_strategy(config);
+  resolved.workers = config.workers;
+  check_ranges(config);
+  check_combinations(config, resolved.strategy);
+  check_workers_against_samples(config, train_samples);
+
+  choose_batch(resolved, train_samples);
+  choose_learning_rate_scale(resolved);
+  choose_communication(resolved);
+  resolved.name = mode_name(resolved.strategy, resolved.workers, config.sync_every);
+  return resolved;
+}
+
+}  // namespace lockstep
