@@ -6,6 +6,6 @@ target_compile_options(lockstep_options INTERFACE
   $<$<BOOL:${LOCKSTEP_WERROR}>:-Werror>)
 if(LOCKSTEP_SANITIZE)
   target_compile_options(lockstep_options INTERFACE
-    -fsanitize=${LOCKSTEP_SANITIZE} -fno-omit-frame-pointer -g)
+    -fsanitize=${LOCKSTEP_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(lockstep_options INTERFACE -fsanitize=${LOCKSTEP_SANITIZE})
 endif()
