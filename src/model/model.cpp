@@ -1,0 +1,113 @@
+#include "lockstep/model.h"
+
+#include <limits>
+#include <string>
+
+#include "lockstep/error.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int64_t kMaxWidth = std::numeric_limits<int32_t>::max();
+constexpr size_t kMaxLayers = 256;                    // a layer's index is 8 bits of a random key
+constexpr int64_t kMaxParameters = int64_t{1} << 40;  // 4 TiB of float32
+
+void check_data(int64_t inputs, int classes) {
+  if (inputs < 1 || inputs > kMaxWidth) {
+    throw Error(ErrorKind::data,
+                "the data has " + std::to_string(inputs) +
+                    " features; a model needs between 1 and " + std::to_string(kMaxWidth),
+                "check the data with 'lockstep data info SPEC'");
+  }
+  if (classes < 2) {
+    throw Error(ErrorKind::data,
+                "the data has " + std::to_string(classes) + (classes == 1 ? " class" : " classes") +
+                    "; a classifier needs at least 2",
+                "check the label column with 'lockstep data info SPEC'");
+  }
+}
+
+void check_size(const Model& model) {
+  if (model.layers.size() > kMaxLayers) {
+    throw Error(ErrorKind::usage,
+                "the model has " + std::to_string(model.layers.size()) + " layers; at most " +
+                    std::to_string(kMaxLayers) + " are supported",
+                "give fewer entries in --hidden");
+  }
+  int64_t parameters = 0;  // cannot overflow: one layer adds less than 2^62 and we stop at 2^40
+  for (const Layer& layer : model.layers) {
+    const auto* linear = std::get_if<Linear>(&layer);
+    if (!linear) continue;
+    parameters += (linear->inputs + 1) * linear->outputs;
+    if (parameters > kMaxParameters) {
+      throw Error(ErrorKind::usage, "the model has more than 2^40 parameters",
+                  "give smaller numbers in --hidden");
+    }
+  }
+}
+
+}  // namespace
+
+int64_t Model::parameter_count() const {
+  int64_t count = 0;
+  for (const Layer& layer : layers) {
+    if (const auto* linear = std::get_if<Linear>(&layer)) {
+      count += (linear->inputs + 1) * linear->outputs;
+    }
+  }
+  return count;
+}
+
+double Model::flop_per_sample() const {
+  double flop = 0.0;
+  bool first = true;
+  for (const Layer& layer : layers) {
+    const auto* linear = std::get_if<Linear>(&layer);
+    if (!linear) continue;
+    const double weights =
+        static_cast<double>(linear->inputs) * static_cast<double>(linear->outputs);
+    flop += weights * (first ? 4.0 : 6.0);
+    first = false;
+  }
+  return flop;
+}
+
+Model make_logistic(int64_t inputs, int classes) {
+  check_data(inputs, classes);
+  Model model{.kind = "logistic", .inputs = inputs, .classes = classes, .layers = {}};
+  if (classes == 2) {
+    model.loss = Loss::binary_cross_entropy;
+    model.layers = {Linear{inputs, 1, Activation::none}};
+  } else {
+    model.loss = Loss::softmax_cross_entropy;
+    model.layers = {Linear{inputs, classes, Activation::none}};
+  }
+  check_size(model);
+  return model;
+}
+
+Model make_mlp(int64_t inputs, const std::vector<int64_t>& hidden, int classes, double dropout) {
+  check_data(inputs, classes);
+  if (!(dropout >= 0.0 && dropout < 1.0)) {  // also refuses NaN
+    throw Error(ErrorKind::usage, "--dropout " + std::to_string(dropout) + " is not in [0, 1)",
+                "give the probability of dropping a unit, for example --dropout 0.2");
+  }
+  Model model{.kind = "mlp", .inputs = inputs, .classes = classes, .layers = {}};
+  int64_t width = inputs;
+  for (const int64_t units : hidden) {
+    if (units < 1 || units > kMaxWidth) {
+      throw Error(ErrorKind::usage,
+                  "--hidden " + std::to_string(units) + ": a layer has between 1 and " +
+                      std::to_string(kMaxWidth) + " units",
+                  "give the hidden layers' widths, for example --hidden 256,128");
+    }
+    model.layers.push_back(Linear{width, units, Activation::relu});
+    if (dropout > 0.0) model.layers.push_back(Dropout{dropout});
+    width = units;
+  }
+  model.layers.push_back(Linear{width, classes, Activation::none});
+  check_size(model);
+  return model;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,116 @@
+#include "lockstep/parameters.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <memory>
+
+#include "lockstep/error.h"
+#include "lockstep/rng.h"
+
+namespace lockstep {
+
+Range slice_of(Range range, int rank, int world_size) {
+  if (range.empty()) return {range.begin, range.begin};
+  const size_t first = range.begin / kPadFloats;
+  const size_t blocks = (range.end + kPadFloats - 1) / kPadFloats - first;
+  const auto cut = [&](int r) {
+    const size_t block = first + blocks * static_cast<size_t>(r) / static_cast<size_t>(world_size);
+    return std::clamp(block * kPadFloats, range.begin, range.end);
+  };
+  return {cut(rank), cut(rank + 1)};
+}
+
+ParameterLayout::ParameterLayout(const Model& model) {
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    const auto* linear = std::get_if<Linear>(&model.layers[i]);
+    if (!linear) continue;
+    const auto append = [&](const char* suffix, std::vector<int64_t> shape, int64_t size) {
+      tensors_.push_back({.name = "layers." + std::to_string(i) + suffix,
+                          .layer = static_cast<int>(i),
+                          .shape = std::move(shape),
+                          .offset = size_,
+                          .size = static_cast<size_t>(size)});
+      size_ += padded(static_cast<size_t>(size));
+      count_ += static_cast<size_t>(size);
+    };
+    append(".weight", {linear->outputs, linear->inputs}, linear->outputs * linear->inputs);
+    append(".bias", {linear->outputs}, linear->outputs);
+  }
+}
+
+const TensorSpec& ParameterLayout::weight(int layer) const {
+  const auto found = std::find_if(tensors_.begin(), tensors_.end(),
+                                  [&](const TensorSpec& tensor) { return tensor.layer == layer; });
+  if (found == tensors_.end()) {
+    throw Error(ErrorKind::runtime, "layer " + std::to_string(layer) + " has no parameters");
+  }
+  return *found;
+}
+
+const TensorSpec& ParameterLayout::bias(int layer) const {
+  return *(&weight(layer) + 1);  // a layer's bias follows its weight
+}
+
+namespace {
+
+// Row `unit` of a weight matrix: uniform in [-bound, bound). A draw's top 24 bits, moved to
+// [-2^23, 2^23), are exact in a float; scaling by a power of two is exact and the product with the
+// bound is rounded once, so no machine can differ.
+void initialize_row(const RandomStream& stream, int64_t unit, float bound, std::span<float> row) {
+  const auto value = [bound](uint32_t bits) {
+    const int32_t centred = static_cast<int32_t>(bits >> 8) - (1 << 23);
+    return static_cast<float>(centred) * 0x1p-23f * bound;
+  };
+  for (size_t i = 0; i < row.size(); i += 4) {
+    const Philox4 words = stream.draw(static_cast<uint64_t>(unit), static_cast<uint32_t>(i / 4));
+    const float four[4] = {value(words.x), value(words.y), value(words.z), value(words.w)};
+    std::copy_n(four, std::min<size_t>(4, row.size() - i), row.data() + i);
+  }
+}
+
+}  // namespace
+
+void initialize(const Model& model, const ParameterLayout& layout, uint64_t seed,
+                std::span<float> values) {
+  std::fill(values.begin(), values.end(), 0.0f);
+  if (model.layers.size() == 1) return;  // convex: zeros are as good as any start
+  for (const TensorSpec& tensor : layout.tensors()) {
+    if (tensor.shape.size() != 2) continue;  // biases stay zero
+    const auto& linear = std::get<Linear>(model.layers[tensor.layer]);
+    const double gain = linear.activation == Activation::relu ? 6.0 : 3.0;
+    const auto bound = static_cast<float>(std::sqrt(gain / static_cast<double>(linear.inputs)));
+    const RandomStream stream{seed, Purpose::init_weights, static_cast<uint8_t>(tensor.layer), 0};
+    for (int64_t unit = 0; unit < linear.outputs; ++unit) {
+      initialize_row(stream, unit, bound,
+                     values.subspan(tensor.offset + unit * linear.inputs, linear.inputs));
+    }
+  }
+}
+
+std::string sha256_of(const ParameterLayout& layout, std::span<const float> values) {
+  static_assert(std::endian::native == std::endian::little, "hashes cover little-endian floats");
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                        &EVP_MD_CTX_free);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int length = 0;
+  bool ok = context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  for (const TensorSpec& tensor : layout.tensors()) {
+    const auto part = values.subspan(tensor.offset, tensor.size);
+    ok = ok && EVP_DigestUpdate(context.get(), part.data(), part.size_bytes()) == 1;
+  }
+  ok = ok && EVP_DigestFinal_ex(context.get(), digest, &length) == 1;
+  if (!ok) throw Error(ErrorKind::runtime, "libcrypto could not compute a SHA-256 digest");
+
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string text;
+  for (unsigned int i = 0; i < length; ++i) {
+    text += kHex[digest[i] >> 4];
+    text += kHex[digest[i] & 15];
+  }
+  return text;
+}
+
+}  // namespace lockstep
