@@ -6,7 +6,6 @@
 // CT-RSA 2002), keyed by Philox. Immutable: safe to share between threads.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 
@@ -46,19 +45,12 @@ class Sampler {
   int64_t at(uint32_t epoch, int64_t position) const;
 
  private:
-  static constexpr int kRounds = 6;
-  struct Keys {
-    std::array<uint32_t, kRounds> round;
-  };
-  Keys keys(uint32_t epoch) const;
-  uint64_t permute_once(uint64_t value, const Keys& keys) const;
-  int64_t walk(int64_t position, const Keys& keys) const;
-
   int64_t n_;
   uint64_t seed_;
   Shuffle shuffle_;
-  int left_bits_ = 0;   // high half of the domain's bits
-  int right_bits_ = 0;  // low half
+  int rounds_ = 0;          // of the network
+  uint32_t left_mask_ = 0;  // halves of the domain's bits
+  uint32_t right_mask_ = 0;
 };
 
 }  // namespace lockstep
