@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Shared by scripts/demo and scripts/test: packages, build folders, and a few words to the user.
 # Sourced, never run. Sets `root` (the source folder) and `jobs`.
 
