@@ -40,6 +40,8 @@ class Communicator {
   // Returns when every all_reduce started here is complete and its buffer may be overwritten.
   // Throws Error{communication} at the deadline, naming the ranks that did not come.
   virtual void wait() = 0;
+  // all_reduce calls whose result is in place here, since the start; they complete in order.
+  virtual int64_t completed() const = 0;
   virtual void broadcast(std::span<float> data, int root) = 0;
   virtual void barrier() = 0;
   // Makes every pending and later call of every worker throw. Idempotent.

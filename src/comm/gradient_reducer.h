@@ -1,0 +1,97 @@
+// Turns "these gradients are final" into collectives that run while backward goes on.
+//
+// Two reducers, one protocol: begin_step(), then the calls of GradientListener from inside
+// Step::gradients(), then finish(). Both fold in rank order where the algorithm does, so that with
+// `direct` the sum is ((g0 + g1) + g2) + ... per element, whatever the buckets.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "comm/bucket_plan.h"
+#include "comm/thread_group.h"
+#include "lockstep/backend.h"
+#include "lockstep/communicator.h"
+
+namespace lockstep {
+
+enum class Overlap { off, on };
+
+// Applies the optimizer to a range whose gradient is reduced.
+using UpdateRange = std::function<void(Range)>;
+
+class GradientReducer : public GradientListener {
+ public:
+  virtual void begin_step(int64_t step) = 0;
+  // Returns when every range is reduced and updated, and gradients may be overwritten.
+  virtual void finish() = 0;
+  // Seconds spent inside released() and ready(): to be taken off the backward pass around them.
+  virtual double callback_seconds() const = 0;
+};
+
+// Replicas: every worker all-reduces each bucket and updates all of its own parameters.
+class ReplicaReducer final : public GradientReducer {
+ public:
+  // `gradients` is the worker's own flat buffer. All references must outlive it.
+  ReplicaReducer(Communicator& communicator, std::span<float> gradients, std::vector<Range> plan,
+                 Overlap overlap, UpdateRange update);
+
+  void begin_step(int64_t step) override;
+  void released() override { released_ = true; }
+  void ready(Range range) override;
+  void finish() override;
+  double callback_seconds() const override { return callback_seconds_; }
+
+ private:
+  void update_completed();
+
+  Communicator& communicator_;
+  std::span<float> gradients_;
+  std::vector<Range> plan_;
+  BucketCursor cursor_;
+  Overlap overlap_;
+  UpdateRange update_;
+  int64_t first_collective_ = 0;  // collectives completed before this step
+  size_t updated_ = 0;            // buckets of this step
+  bool released_ = false;
+  double callback_seconds_ = 0.0;
+};
+
+// Shared weights: worker r folds slice r of each bucket from everybody's gradients and updates the
+// one set of weights there. No all-gather: the weights are everybody's already. A slice is updated
+// once its gradients are in and every worker has left the chain that reads weights.
+class SlicedReducer final : public GradientReducer {
+ public:
+  SlicedReducer(ThreadGroup& group, int rank, std::span<float> gradients, std::vector<Range> plan,
+                Overlap overlap, UpdateRange update);
+
+  void begin_step(int64_t step) override;
+  void released() override;
+  void ready(Range range) override;
+  void finish() override;
+  double callback_seconds() const override { return callback_seconds_; }
+  const CommunicationCounters& counters() const { return counters_; }
+  void reset_counters();
+
+ private:
+  void post(Range bucket);
+  bool may_fold() const;
+  void fold_oldest();
+
+  ThreadGroup& group_;
+  int rank_;
+  std::span<float> gradients_;
+  std::vector<Range> plan_;
+  BucketCursor cursor_;
+  Overlap overlap_;
+  UpdateRange update_;
+  std::vector<const float*> sources_;
+  int64_t step_ = 0;
+  uint64_t posted_ = 0;  // buckets since the start
+  uint64_t folded_ = 0;
+  uint64_t first_ = 0;   // posted_ at the start of this step
+  double callback_seconds_ = 0.0;
+  CommunicationCounters counters_;
+};
+
+}  // namespace lockstep

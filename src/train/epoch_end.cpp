@@ -1,0 +1,110 @@
+// What a worker does between epochs: evaluation, the record, checkpoints, the end of training.
+#include <algorithm>
+
+#include "train/training_state.h"
+#include "train/worker.h"
+
+namespace lockstep {
+
+void Worker::offer_slot() {
+  Run::Slot& slot = run_.slots[rank_];
+  slot.epoch_metrics = epoch_metrics_;
+  slot.values = memory_.values;
+  slot.state = memory_.state;
+}
+
+void Worker::end_epoch() {
+  offer_slot();
+  barrier();
+  const double epoch_seconds = seconds_between(epoch_start_, Clock::now());
+  if (!interrupted_) {
+    if (evaluation_is_due()) evaluate_blocks();
+    run_.group.barrier(rank_);
+  }
+  if (rank_ == 0) {
+    collect_values(run_);
+    if (interrupted_) {
+      run_.interrupted_seconds = epoch_seconds;
+    } else {
+      close_epoch(epoch_seconds);
+    }
+    run_.reached = position();
+  }
+  run_.group.barrier(rank_);
+  finished_ = !run_.book.stop_reason().empty();
+}
+
+// Collective, between two batches. Its time is not training's.
+void Worker::save_within_epoch() {
+  const Clock::time_point start = Clock::now();
+  offer_slot();
+  run_.group.barrier(rank_);
+  if (rank_ == 0) {
+    collect_values(run_);
+    save_training_state(run_, position());
+  }
+  run_.group.barrier(rank_);
+  const Clock::duration pause = Clock::now() - start;
+  epoch_start_ += pause;
+  step_start_ += pause;
+}
+
+bool Worker::evaluation_is_due() const {
+  const bool last = epoch_ + 1 == run_.config.epochs;
+  return run_.dataset.test && (last || (epoch_ + 1) % run_.config.eval_every == 0);
+}
+
+// Blocks of a fixed size, dealt to the workers in turn: sums do not depend on how many there are.
+void Worker::evaluate_blocks() {
+  const Split& test = *run_.dataset.test;
+  const auto blocks = static_cast<int64_t>(run_.eval_blocks.size());
+  for (int64_t block = rank_; block < blocks; block += size()) {
+    Batch batch;
+    batch.data = &test;
+    batch.contiguous = true;
+    batch.contiguous_range = {block * Run::kEvalBlock,
+                              std::min((block + 1) * Run::kEvalBlock, test.size())};
+    run_.eval_blocks[block] = step_->evaluate(batch, {});
+  }
+}
+
+void Worker::close_epoch(double epoch_seconds) {
+  BatchMetrics train;
+  for (const Run::Slot& slot : run_.slots) train += slot.epoch_metrics;
+  EpochRecord record;
+  record.epoch = epoch_ + 1;
+  record.learning_rate = batch_.learning_rate;
+  record.train_loss = train.loss / static_cast<double>(train.count);
+  record.train_accuracy = static_cast<double>(train.correct) / static_cast<double>(train.count);
+  record.seconds = epoch_seconds;
+  if (evaluation_is_due()) {
+    BatchMetrics test;
+    for (const BatchMetrics& block : run_.eval_blocks) test += block;
+    const auto count = static_cast<double>(test.count);
+    record.test = Evaluation{test.loss / count, static_cast<double>(test.correct) / count};
+  }
+  run_.book.add(record, run_.values.span());
+  run_.eval_seconds += seconds_between(epoch_start_, Clock::now()) - epoch_seconds;
+  if (batch_.checkpoint_due) save_training_state(run_, position());
+  if (run_.observer.on_epoch) run_.observer.on_epoch(record);
+}
+
+TrainingPosition Worker::position() const {
+  TrainingPosition at;
+  at.epoch = epoch_;
+  at.step = step_in_epoch_;
+  at.global_step = epoch_ * run_.steps_per_epoch + step_in_epoch_;
+  if (at.step == run_.steps_per_epoch) {
+    ++at.epoch;
+    at.step = 0;
+    return at;
+  }
+  BatchMetrics sums;
+  for (const Run::Slot& slot : run_.slots) sums += slot.epoch_metrics;
+  at.epoch_loss = sums.loss;
+  at.epoch_correct = sums.correct;
+  at.epoch_count = sums.count;
+  return at;
+}
+
+}  // namespace lockstep

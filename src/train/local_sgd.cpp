@@ -1,0 +1,97 @@
+#include <algorithm>
+
+#include "backend/vector_ops.h"
+#include "comm/thread_communicator.h"
+#include "train/strategies.h"
+
+namespace lockstep {
+
+namespace {
+
+// The replicas of a team: how many samples each has trained on since they were last equal.
+class Averager {
+ public:
+  Averager(Worker& worker, Communicator& communicator)
+      : worker_(worker), communicator_(communicator) {}
+
+  void add(int64_t own, int64_t all) {
+    own_samples_ += own;
+    all_samples_ += all;
+    ++batches_;
+  }
+  int64_t batches() const { return batches_; }
+
+  // Every replica becomes the mean of all, weighted by samples; optimizer state likewise.
+  void average(SyncState sync_state) {
+    if (all_samples_ == 0) return;
+    const float weight = static_cast<float>(own_samples_) / static_cast<float>(all_samples_);
+    average_one(worker_.values(), weight);
+    if (sync_state == SyncState::average && !worker_.state().empty()) {
+      average_one(worker_.state(), weight);
+    }
+    own_samples_ = all_samples_ = batches_ = 0;
+  }
+
+ private:
+  void average_one(std::span<float> values, float weight) {
+    scale(values, weight);
+    communicator_.all_reduce(values);
+    communicator_.wait();
+  }
+
+  Worker& worker_;
+  Communicator& communicator_;
+  int64_t own_samples_ = 0, all_samples_ = 0, batches_ = 0;
+};
+
+bool average_is_due(const SyncEvery& every, const GlobalBatch& batch, int64_t batches) {
+  if (batch.checkpoint_due) return true;
+  switch (every.kind) {
+    case SyncEvery::Kind::steps: return batch.last_in_epoch || batches >= every.steps;
+    case SyncEvery::Kind::epoch: return batch.last_in_epoch;
+    case SyncEvery::Kind::end: return false;
+  }
+  return false;
+}
+
+// One-shot averaging (`--sync-every end`) evaluates the mean of the replicas at an epoch's end and
+// goes on from each worker's own.
+void end_epoch_on_average(Worker& worker, Averager averager, SyncState sync_state, bool last) {
+  std::vector<float> values(worker.values().begin(), worker.values().end());
+  std::vector<float> state(worker.state().begin(), worker.state().end());
+  averager.average(sync_state);
+  worker.end_epoch();
+  if (last || worker.interrupted()) return;
+  std::copy(values.begin(), values.end(), worker.values().begin());
+  std::copy(state.begin(), state.end(), worker.state().begin());
+}
+
+}  // namespace
+
+void train_local_sgd(Run& run, int rank) {
+  Worker worker(run, rank, Weights::own, State::own);
+  ThreadCommunicator communicator(run.group, rank, run.resolved.allreduce);
+  Averager averager(worker, communicator);
+  const Config& config = run.config;
+  while (worker.begin_epoch()) {
+    while (const GlobalBatch* batch = worker.next_batch()) {
+      const int64_t own = batch->share.size();
+      // A local step divides by its own share's count; an empty share is no step.
+      if (own > 0) worker.count(worker.step().train(batch->share, worker.scalars(*batch, own)));
+      averager.add(own, batch->count);
+      if (average_is_due(config.sync_every, *batch, averager.batches())) {
+        averager.average(config.sync_state);
+      }
+    }
+    if (config.sync_every.kind == SyncEvery::Kind::end) {
+      end_epoch_on_average(worker, averager, config.sync_state, worker.in_last_epoch());
+    } else {
+      if (worker.interrupted()) averager.average(config.sync_state);
+      worker.end_epoch();
+    }
+  }
+  worker.add_communication(communicator.counters(), 0.0);
+  worker.publish();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,72 @@
+// What the workers of one training share.
+#pragma once
+
+#include <atomic>
+#include <vector>
+
+#include "comm/thread_group.h"
+#include "lockstep/trainer.h"
+#include "train/epoch_book.h"
+#include "train/stop_gate.h"
+
+namespace lockstep {
+
+// How the optimizer states of the workers make the one state that a checkpoint holds.
+enum class StateMerge {
+  shared,  // there is only one
+  first,   // all workers hold the same
+  mean,    // local SGD with private states
+  sum,     // Hogwild: each worker's momentum is its share of the serial one
+};
+
+struct Run {
+  Run(const Resolved& resolved, const Dataset& dataset, const Model& model,
+      const TrainObserver& observer, const std::atomic<int>* stop, int processors);
+
+  const Resolved& resolved;
+  const Config& config;
+  const Dataset& dataset;
+  const Model& model;
+  const TrainObserver& observer;
+  ParameterLayout layout;
+  Sampler sampler;
+  int64_t steps_per_epoch;
+  Schedule schedule;
+  ThreadGroup group;
+  StopGate gate;
+
+  // The weights that all workers share (serial, sync:sliced, hogwild), else those that every
+  // replica starts from and, at checkpoints and at the end, the result.
+  Buffer<float> values;
+  Buffer<float> state;
+  StateMerge state_merge;
+  TrainingPosition start;  // where training begins: zero, or a resumed position
+
+  // One entry a worker, written by it before a barrier, read by worker 0 after it.
+  struct alignas(128) Slot {
+    BatchMetrics epoch_metrics;
+    std::span<const float> values;
+    std::span<const float> state;
+    PhaseSeconds seconds;
+    CommunicationTotals communication;
+  };
+  std::vector<Slot> slots;
+  std::vector<BatchMetrics> eval_blocks;  // one a block of the test part
+
+  // Worker 0 alone, or everybody between two barriers.
+  EpochBook book;
+  std::vector<float> step_seconds;
+  TrainingPosition reached;  // where training stood at the end of the last epoch begun
+  double startup_seconds = 0.0;
+  double eval_seconds = 0.0;
+  double interrupted_seconds = 0.0;  // training time of an epoch that was not finished
+
+  static constexpr int64_t kEvalBlock = 512;  // samples: fixed, so that sums do not depend on W
+
+  bool shares_weights() const {
+    return resolved.strategy == Strategy::serial ||
+           (resolved.strategy == Strategy::sync && resolved.update == UpdateKind::sliced);
+  }
+};
+
+}  // namespace lockstep

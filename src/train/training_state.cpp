@@ -1,0 +1,144 @@
+#include "train/training_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "lockstep/error.h"
+#include "train/history_json.h"
+
+namespace lockstep {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Buffer<float> copy_of(std::span<const float> values) {
+  Buffer<float> copy(values.size());
+  std::copy(values.begin(), values.end(), copy.begin());
+  return copy;
+}
+
+// Sums in rank order, then divides: the same bits in every run.
+void merge_states(Run& run, float divisor) {
+  for (size_t i = 0; i < run.state.size(); ++i) {
+    float sum = 0.0f;
+    for (const Run::Slot& slot : run.slots) sum += slot.state[i];
+    run.state[i] = sum / divisor;
+  }
+}
+
+bool same_layers(const Model& a, const Model& b) {
+  const ParameterLayout left(a), right(b);
+  if (a.loss != b.loss || left.tensors().size() != right.tensors().size()) return false;
+  for (size_t i = 0; i < left.tensors().size(); ++i) {
+    if (left.tensors()[i].shape != right.tensors()[i].shape) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void collect_values(Run& run) {
+  const bool has_own_values = !run.shares_weights() && run.resolved.strategy != Strategy::hogwild;
+  if (has_own_values) {
+    std::copy(run.slots[0].values.begin(), run.slots[0].values.end(), run.values.begin());
+  }
+  switch (run.state_merge) {
+    case StateMerge::shared: break;
+    case StateMerge::first:
+      std::copy(run.slots[0].state.begin(), run.slots[0].state.end(), run.state.begin());
+      break;
+    case StateMerge::mean: merge_states(run, static_cast<float>(run.slots.size())); break;
+    case StateMerge::sum: merge_states(run, 1.0f); break;
+  }
+}
+
+Checkpoint make_checkpoint(const Run& run, const TrainingPosition& position) {
+  Checkpoint checkpoint;
+  checkpoint.model = run.model;
+  checkpoint.normalization = run.dataset.normalization;
+  checkpoint.class_names = run.dataset.class_names;
+  checkpoint.image = run.dataset.image;
+  checkpoint.seed = run.config.seed;
+  checkpoint.values = copy_of(run.values.span());
+  checkpoint.position = position;
+  checkpoint.config_json = run.resolved.config_json;
+  checkpoint.history_json = history_to_json(run.book.epochs()).dump();
+  checkpoint.optimizer_kind = to_string(run.config.optimizer.kind);
+  checkpoint.state_count = run.config.optimizer.state_count();
+  checkpoint.state = copy_of(run.state.span());
+  checkpoint.best_values = copy_of(run.book.best_values().span());
+  checkpoint.global_batch = run.resolved.global_batch;
+  return checkpoint;
+}
+
+void save_training_state(const Run& run, const TrainingPosition& position) {
+  const fs::path folder = fs::path(run.config.out) / "checkpoints";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw Error(ErrorKind::runtime,
+                fmt::format("cannot create {}: {}", folder.string(), error.message()),
+                "give --out a folder that can be written to");
+  }
+  const std::string name = fmt::format("step-{:010}.safetensors", position.global_step);
+  save_checkpoint((folder / name).string(), make_checkpoint(run, position));
+}
+
+std::string find_training_state(const std::string& path) {
+  if (fs::is_regular_file(path)) return path;
+  std::string newest;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(fs::path(path) / "checkpoints", error)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_state = name.starts_with("step-") && name.ends_with(".safetensors");
+    if (is_state && entry.path().string() > newest) newest = entry.path().string();
+  }
+  if (newest.empty()) {
+    throw Error(ErrorKind::data,
+                fmt::format("{}: neither a checkpoint file nor a folder with "
+                            "checkpoints/step-*.safetensors",
+                            path),
+                "--resume takes the --out folder of a run that saved checkpoints "
+                "(--checkpoint-every), or one of its checkpoint files");
+  }
+  return newest;
+}
+
+void resume_run(Run& run, const Checkpoint& checkpoint) {
+  const auto refuse = [](const std::string& what) {
+    throw Error(ErrorKind::usage, "cannot resume: " + what,
+                "resume with the configuration of the interrupted run (its config.toml)");
+  };
+  if (!checkpoint.position) refuse("the checkpoint holds a model but no training state");
+  if (!same_layers(checkpoint.model, run.model)) refuse("the checkpoint's model has other layers");
+  const int states = run.config.optimizer.state_count();
+  if (checkpoint.optimizer_kind != to_string(run.config.optimizer.kind) ||
+      checkpoint.state_count != states) {
+    refuse(fmt::format("the checkpoint's optimizer is {} with {} states a parameter, this run's {} "
+                       "with {}",
+                       checkpoint.optimizer_kind, checkpoint.state_count,
+                       to_string(run.config.optimizer.kind), states));
+  }
+  if (checkpoint.seed != run.config.seed) refuse("the checkpoint was trained with another --seed");
+  if (checkpoint.global_batch != run.resolved.global_batch) {
+    refuse(fmt::format("the checkpoint's global batch is {}, this run's {}",
+                       checkpoint.global_batch, run.resolved.global_batch));
+  }
+  std::copy(checkpoint.values.begin(), checkpoint.values.end(), run.values.begin());
+  std::copy(checkpoint.state.begin(), checkpoint.state.end(), run.state.begin());
+  run.start = run.reached = *checkpoint.position;
+  const std::string history = checkpoint.history_json.empty() ? "[]" : checkpoint.history_json;
+  try {
+    run.book.restore(history_from_json(nlohmann::json::parse(history)),
+                     checkpoint.best_values.span());
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::data, fmt::format("the checkpoint's history is not valid: {}", error.what()));
+  }
+}
+
+}  // namespace lockstep

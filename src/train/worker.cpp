@@ -1,0 +1,189 @@
+#include "train/worker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "lockstep/error.h"
+
+namespace lockstep {
+
+namespace {
+
+StepOptions step_options(const Run& run) {
+  StepOptions options;
+  options.max_batch = std::max(run.resolved.per_worker_batch, Run::kEvalBlock);
+  options.optimizer = run.config.optimizer;
+  options.precision = run.config.model.precision;
+  options.seed = run.config.seed;
+  options.accumulate = run.config.accumulate;
+  options.threads = run.config.threads;
+  const double bucket_mb = run.config.bucket_mb.value_or(0.0);
+  if (std::isfinite(bucket_mb)) options.slab_bytes = static_cast<size_t>(bucket_mb * 1e6);
+  return options;
+}
+
+}  // namespace
+
+Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), rank_(rank) {
+  const size_t size = run.layout.size();
+  memory_.values = run.values.span();
+  memory_.state = run.state.span();
+  if (weights == Weights::own) {
+    own_values_ = Buffer<float>(size);
+    std::copy(run.values.begin(), run.values.end(), own_values_.begin());
+    memory_.values = own_values_.span();
+  }
+  if (state == State::own) {
+    own_state_ = Buffer<float>(run.state.size());
+    std::copy(run.state.begin(), run.state.end(), own_state_.begin());
+    memory_.state = own_state_.span();
+  } else if (state == State::none) {
+    memory_.state = {};
+  }
+  own_gradients_ = Buffer<float>(size);
+  memory_.gradients = own_gradients_.span();
+  backend_ = make_cpu_backend();
+  step_ = backend_->compile(run.model, run.layout, run.dataset.normalization, memory_,
+                            step_options(run));
+  samples_.resize(run.resolved.per_worker_batch);
+  epoch_ = run.start.epoch;
+  step_in_epoch_ = run.start.step;
+  // The unfinished epoch's sums so far, once.
+  if (rank == 0) {
+    epoch_metrics_ = {run.start.epoch_loss, run.start.epoch_correct, run.start.epoch_count};
+  }
+}
+
+UpdateScalars Worker::scalars(const GlobalBatch& batch, int64_t samples) const {
+  return update_scalars(run_.config.optimizer, batch.learning_rate, batch.global_step, samples);
+}
+
+void Worker::barrier() {
+  ScopedSeconds waiting(synchronization_);
+  run_.group.barrier(rank_);
+}
+
+bool Worker::begin_epoch() {
+  if (!first_epoch_) {
+    ++epoch_;
+    step_in_epoch_ = 0;
+    epoch_metrics_ = {};
+  }
+  first_epoch_ = false;
+  if (interrupted_ || finished_ || epoch_ >= run_.config.epochs) return false;
+  run_.group.barrier(rank_);  // not timed: the epoch starts when all are here
+  epoch_start_ = step_start_ = progress_at_ = Clock::now();
+  return true;
+}
+
+const GlobalBatch* Worker::next_batch() {
+  if (batch_open_) {
+    batch_open_ = false;
+    ++step_in_epoch_;
+    if (rank_ == 0) record_step_time();
+    if (batch_.checkpoint_due && !batch_.last_in_epoch) save_within_epoch();
+  }
+  if (step_in_epoch_ >= run_.steps_per_epoch) return nullptr;
+  const int64_t global_step = epoch_ * run_.steps_per_epoch + step_in_epoch_;
+  if (!run_.gate.may_start(rank_, global_step, run_.group.policy())) {
+    interrupted_ = true;
+    return nullptr;
+  }
+  const IndexRange positions = run_.sampler.batch(step_in_epoch_, run_.resolved.global_batch);
+  batch_.count = positions.size();
+  batch_.global_step = global_step;
+  batch_.learning_rate = run_.schedule.at(global_step);
+  batch_.last_in_epoch = step_in_epoch_ + 1 == run_.steps_per_epoch;
+  batch_.checkpoint_due = checkpoint_is_due(global_step + 1);
+  fill_batch(share_of(positions, rank_, size()));
+  batch_open_ = true;
+  return &batch_;
+}
+
+void Worker::fill_batch(IndexRange positions) {
+  Batch& share = batch_.share;
+  share.data = &run_.dataset.train;
+  share.epoch = static_cast<uint32_t>(epoch_);
+  share.contiguous = !run_.sampler.shuffled();
+  share.contiguous_range = positions;
+  if (share.contiguous) return;
+  ScopedSeconds sampling(sampling_);
+  const std::span<int64_t> samples(samples_.data(), static_cast<size_t>(positions.size()));
+  run_.sampler.fill(static_cast<uint32_t>(epoch_), positions.begin, samples);
+  share.samples = samples;
+}
+
+void Worker::count(const BatchMetrics& metrics) {
+  epoch_metrics_ += metrics;
+  if (std::isfinite(metrics.loss)) return;
+  throw Error(ErrorKind::diverged,
+              fmt::format("training diverged: the loss is {} at step {} of epoch {} (global step "
+                          "{}, learning rate {:g})",
+                          metrics.loss, step_in_epoch_ + 1, epoch_ + 1, batch_.global_step + 1,
+                          batch_.learning_rate),
+              "use a smaller --lr, a --warmup-epochs, or --normalize standard");
+}
+
+void Worker::record_step_time() {
+  const Clock::time_point now = Clock::now();
+  run_.step_seconds.push_back(static_cast<float>(seconds_between(step_start_, now)));
+  step_start_ = now;
+  if (run_.observer.on_progress && seconds_between(progress_at_, now) > 0.1) {
+    progress_at_ = now;
+    report_progress();
+  }
+}
+
+void Worker::report_progress() {
+  Progress progress;
+  progress.epoch = epoch_ + 1;
+  progress.epochs = run_.config.epochs;
+  progress.step = step_in_epoch_;
+  progress.steps_per_epoch = run_.steps_per_epoch;
+  progress.samples = std::min(step_in_epoch_ * run_.resolved.global_batch, run_.sampler.size());
+  progress.loss = epoch_metrics_.count ? epoch_metrics_.loss / epoch_metrics_.count : 0.0;
+  const double elapsed = seconds_between(epoch_start_, progress_at_);
+  const int64_t done_before = epoch_ == run_.start.epoch ? run_.start.step : 0;
+  progress.samples_per_second =
+      static_cast<double>((step_in_epoch_ - done_before) * run_.resolved.global_batch) / elapsed;
+  run_.observer.on_progress(progress);
+}
+
+bool Worker::checkpoint_is_due(int64_t finished_steps) const {
+  const CheckpointEvery& every = run_.config.checkpoint_every;
+  if (every.count == 0 || run_.config.out.empty()) return false;
+  if (every.in_steps) return finished_steps % every.count == 0;
+  return finished_steps % (every.count * run_.steps_per_epoch) == 0;
+}
+
+void Worker::add_communication(const CommunicationCounters& counters, double inside_backward) {
+  communication_ += counters.communication;
+  synchronization_ += counters.synchronization;
+  inside_backward_ += inside_backward;
+  totals_.calls += counters.calls;
+  totals_.bytes += counters.bytes;
+  totals_.wire_bytes += counters.wire_bytes;
+}
+
+void Worker::publish() {
+  const StepSeconds step = step_->seconds();
+  PhaseSeconds& seconds = run_.slots[rank_].seconds;
+  const auto known = [](double value) -> std::optional<double> {
+    if (std::isnan(value)) return std::nullopt;
+    return value;
+  };
+  seconds.compute = known(std::max(0.0, step.compute - inside_backward_));
+  seconds.data = known(step.data + sampling_);
+  seconds.update = known(step.update + update_);
+  if (run_.resolved.strategy != Strategy::serial) {
+    seconds.communication = communication_;
+    // A worker moves bytes on its own thread: nothing of it is hidden behind its own compute.
+    seconds.exposed_communication = communication_;
+    seconds.synchronization = synchronization_;
+  }
+  run_.slots[rank_].communication = totals_;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,111 @@
+// One worker of a training: its step, its memory, and the walk over epochs and global batches that
+// every strategy shares. A strategy reads:
+//
+//   while (worker.begin_epoch()) {
+//     while (const GlobalBatch* batch = worker.next_batch()) { ... worker.count(metrics); }
+//     worker.end_epoch();
+//   }
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "comm/stopwatch.h"
+#include "lockstep/backend.h"
+#include "lockstep/communicator.h"
+#include "train/run.h"
+
+namespace lockstep {
+
+// Global batch k of an epoch, as one worker sees it.
+struct GlobalBatch {
+  Batch share;                 // this worker's samples; may be empty
+  int64_t count = 0;           // samples of the global batch
+  int64_t global_step = 0;     // since the start of training
+  bool last_in_epoch = false;
+  bool checkpoint_due = false;  // a checkpoint follows this batch
+  double learning_rate = 0.0;
+};
+
+// Whose memory a worker's step works on.
+enum class Weights { shared, own };
+enum class State { shared, own, none };
+
+class Worker {
+ public:
+  // Called on the worker's own thread, which touches its memory first. Compiles the step.
+  Worker(Run& run, int rank, Weights weights, State state);
+
+  int rank() const { return rank_; }
+  int size() const { return run_.resolved.workers; }
+  Run& run() { return run_; }
+  Step& step() { return *step_; }
+  std::span<float> values() { return memory_.values; }
+  std::span<float> gradients() { return memory_.gradients; }
+  std::span<float> state() { return memory_.state; }
+
+  // The constants of an update whose gradient sums over `samples`.
+  UpdateScalars scalars(const GlobalBatch& batch, int64_t samples) const;
+
+  // False when training is over. Otherwise all workers start the epoch together.
+  bool begin_epoch();
+  // Null at the epoch's end and when training was interrupted. Valid until the next call.
+  const GlobalBatch* next_batch();
+  // Adds a batch's metrics. Throws Error{diverged} where the loss is not finite.
+  void count(const BatchMetrics& metrics);
+  // Collective. Records the epoch: metrics, evaluation, checkpoint, whether to go on.
+  // REQUIRES: values() hold what is to be evaluated.
+  void end_epoch();
+
+  bool interrupted() const { return interrupted_; }
+  // Collective: all workers meet. Counted as synchronization.
+  void barrier();
+
+  // Where this worker's time went besides its step. A strategy calls them once, at its end, with what
+  // its own parts measured; `inside_backward` is the part that ran within Step::gradients().
+  void add_communication(const CommunicationCounters& counters, double inside_backward);
+  void add_update(double seconds) { update_ += seconds; }
+
+  // Publishes what this worker measured. Once, at the end.
+  void publish();
+
+ private:
+  bool checkpoint_is_due(int64_t finished_steps) const;
+  void fill_batch(IndexRange positions);
+  void record_step_time();
+  void report_progress();
+  bool evaluation_is_due() const;
+  void evaluate_blocks();
+  void close_epoch(double epoch_seconds);
+  void save_within_epoch();
+  void offer_slot();
+  TrainingPosition position() const;
+
+  Run& run_;
+  int rank_;
+  Buffer<float> own_values_, own_gradients_, own_state_;
+  StepMemory memory_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Step> step_;
+
+  int64_t epoch_ = 0;
+  int64_t step_in_epoch_ = 0;  // batches finished
+  bool first_epoch_ = true;
+  bool batch_open_ = false;    // a batch was handed out and is not counted as finished yet
+  bool interrupted_ = false;
+  bool finished_ = false;
+  BatchMetrics epoch_metrics_;
+  GlobalBatch batch_;
+  std::vector<int64_t> samples_;
+
+  double synchronization_ = 0.0;
+  double sampling_ = 0.0;
+  double communication_ = 0.0;
+  double inside_backward_ = 0.0;
+  double update_ = 0.0;
+  CommunicationTotals totals_;
+  Clock::time_point epoch_start_, step_start_, progress_at_;
+};
+
+}  // namespace lockstep
