@@ -79,7 +79,8 @@ class Step {
   // gradients() and update() of everything; may fuse them. Bitwise equal to the two.
   virtual BatchMetrics train(const Batch& batch, const UpdateScalars& scalars) = 0;
 
-  // Forward only, dropout off. `logits`, where not empty, receives [batch.size(), outputs].
+  // Forward only, dropout off; counted in none of seconds(). `logits`, where not empty, receives
+  // [batch.size(), outputs].
   virtual BatchMetrics evaluate(const Batch& batch, std::span<float> logits) = 0;
 
   virtual StepSeconds seconds() const = 0;
@@ -103,6 +104,7 @@ struct StepOptions {
   int threads = 1;              // inside this worker
   size_t slab_bytes = 0;        // largest ready() range, bytes; 0 chooses
   bool gradients_only = false;  // train() is never called
+  bool evaluate_only = false;   // only evaluate() is called: gradients and state may be empty
 };
 
 class Backend {

@@ -23,7 +23,8 @@ struct TrainingPosition {
   int64_t epoch = 0;
   int64_t step = 0;
   int64_t global_step = 0;
-  double epoch_loss = 0.0;  // running sums of the unfinished epoch
+  int64_t global_batch = 0;  // samples a step: a resumed run must have the same
+  double epoch_loss = 0.0;   // running sums of the unfinished epoch
   int64_t epoch_correct = 0;
   int64_t epoch_count = 0;
 };

@@ -112,6 +112,7 @@ struct Resolved {
   AllReduceAlgorithm allreduce = AllReduceAlgorithm::direct;
   std::string name;  // canonical mode string: "serial", "sync:2", "local-sgd:2:8"
   std::vector<std::string> warnings;
+  std::string config_json;  // as in the result document; the command line fills it for checkpoints
 };
 
 // Checks ranges and combinations (Error{usage} names the option and the remedy) and fills defaults.

@@ -89,7 +89,7 @@ class SlicedReducer final : public GradientReducer {
   int64_t step_ = 0;
   uint64_t posted_ = 0;  // buckets since the start
   uint64_t folded_ = 0;
-  uint64_t first_ = 0;   // posted_ at the start of this step
+  uint64_t first_ = 0;  // posted_ at the start of this step
   double callback_seconds_ = 0.0;
   CommunicationCounters counters_;
 };

@@ -29,7 +29,8 @@ class ThreadCommunicator final : public Communicator {
   void reset_counters() override { counters_ = {}; }
 
  private:
-  // One step of the oldest collective, where its peers are far enough. False: nothing to be done now.
+  // One step of the oldest collective, where its peers are far enough. False: nothing to be done
+  // now.
   bool advance();
   bool advance_direct(std::span<float> data);
   bool advance_ring(std::span<float> data);

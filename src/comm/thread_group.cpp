@@ -11,14 +11,14 @@ ThreadGroup::ThreadGroup(int size, double timeout, int processors) : workers_(si
   if (size > processors) policy_.spins = 0;
 }
 
-bool ThreadGroup::all_at_least(std::atomic<uint64_t> Progress::* counter, uint64_t value) const {
+bool ThreadGroup::all_at_least(std::atomic<uint64_t> Progress::*counter, uint64_t value) const {
   for (const Worker& worker : workers_) {
     if ((worker.progress.*counter).load(std::memory_order_acquire) < value) return false;
   }
   return true;
 }
 
-bool ThreadGroup::wait_all(int rank, std::atomic<uint64_t> Progress::* counter, uint64_t value,
+bool ThreadGroup::wait_all(int rank, std::atomic<uint64_t> Progress::*counter, uint64_t value,
                            const char* place) {
   return wait_until(
       policy_, [&] { return all_at_least(counter, value); },
@@ -32,7 +32,7 @@ void ThreadGroup::timed_out(int rank, const char* place, const std::string& miss
               "a worker that is slow rather than stuck needs a longer --comm-timeout");
 }
 
-std::string ThreadGroup::behind(std::atomic<uint64_t> Progress::* counter, uint64_t value) const {
+std::string ThreadGroup::behind(std::atomic<uint64_t> Progress::*counter, uint64_t value) const {
   std::string names;
   for (int rank = 0; rank < size(); ++rank) {
     if ((workers_[rank].progress.*counter).load(std::memory_order_acquire) >= value) continue;

@@ -1,8 +1,8 @@
 // What the workers of one process share to talk to each other: counters that only grow, one cache
 // line a worker, written by their owner and read by the rest. No locks.
 //
-// A worker's collectives are numbered 0, 1, 2, ... and every worker issues the same ones in the same
-// order, so one counter a kind says how far each has come.
+// A worker's collectives are numbered 0, 1, 2, ... and every worker issues the same ones in the
+// same order, so one counter a kind says how far each has come.
 #pragma once
 
 #include <atomic>
@@ -31,11 +31,11 @@ class ThreadGroup {
   bool aborted() const { return policy_.aborted.load(std::memory_order_relaxed); }
 
   struct alignas(128) Progress {
-    std::atomic<uint64_t> posted{0};   // collectives whose data is in place
-    std::atomic<uint64_t> stage{0};    // stages finished, of the algorithm in use
-    std::atomic<uint64_t> done{0};     // collectives finished: reads nobody's buffer for them
+    std::atomic<uint64_t> posted{0};    // collectives whose data is in place
+    std::atomic<uint64_t> stage{0};     // stages finished, of the algorithm in use
+    std::atomic<uint64_t> done{0};      // collectives finished: reads nobody's buffer for them
     std::atomic<uint64_t> released{0};  // steps whose weights this worker reads no more
-    std::atomic<uint64_t> arrived{0};  // barriers
+    std::atomic<uint64_t> arrived{0};   // barriers
   };
   struct Worker {
     Progress progress;
@@ -43,14 +43,12 @@ class ThreadGroup {
   };
 
   Progress& progress(int rank) { return workers_[rank].progress; }
-  float*& data(int rank, uint64_t collective) {
-    return workers_[rank].data[collective % kWindow];
-  }
+  float*& data(int rank, uint64_t collective) { return workers_[rank].data[collective % kWindow]; }
 
   // Whether `counter` of every worker is at least `value`.
-  bool all_at_least(std::atomic<uint64_t> Progress::* counter, uint64_t value) const;
+  bool all_at_least(std::atomic<uint64_t> Progress::*counter, uint64_t value) const;
   // Waits for it. Throws Error{communication} at the deadline: `rank` waited at `place` for whom.
-  bool wait_all(int rank, std::atomic<uint64_t> Progress::* counter, uint64_t value,
+  bool wait_all(int rank, std::atomic<uint64_t> Progress::*counter, uint64_t value,
                 const char* place);
   // As wait_all, for any condition. `missing` names the workers that did not come.
   [[noreturn]] void timed_out(int rank, const char* place, const std::string& missing) const;
@@ -59,7 +57,7 @@ class ThreadGroup {
   bool barrier(int rank);
 
  private:
-  std::string behind(std::atomic<uint64_t> Progress::* counter, uint64_t value) const;
+  std::string behind(std::atomic<uint64_t> Progress::*counter, uint64_t value) const;
 
   WaitPolicy policy_;
   std::vector<Worker> workers_;

@@ -2,6 +2,7 @@
 // an abort flag and a deadline all the while, so that nothing hangs.
 #pragma once
 
+#include <hwy/cache_control.h>
 #include <sched.h>
 
 #include <atomic>
@@ -9,11 +10,10 @@
 #include <stdexcept>
 #include <thread>
 
-#include <hwy/cache_control.h>
-
 namespace lockstep {
 
-// Thrown in the workers that a failed peer leaves behind. The peer's own error is what the user sees.
+// Thrown in the workers that a failed peer leaves behind. The peer's own error is what the user
+// sees.
 struct PeerAborted : std::runtime_error {
   PeerAborted() : std::runtime_error("another worker stopped this run") {}
 };

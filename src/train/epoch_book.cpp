@@ -45,8 +45,8 @@ void EpochBook::add(const EpochRecord& record, std::span<const float> values) {
   note_target(record);
   const auto since_best = static_cast<int64_t>(epochs_.size() - 1 - best_);
   if (config_.patience > 0 && since_best >= config_.patience && stop_reason_.empty()) {
-    stop_reason_ =
-        fmt::format("no better epoch since epoch {} (patience {})", epochs_[best_].epoch, config_.patience);
+    stop_reason_ = fmt::format("no better epoch since epoch {} (patience {})", epochs_[best_].epoch,
+                               config_.patience);
   }
 }
 

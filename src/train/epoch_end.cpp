@@ -23,6 +23,7 @@ void Worker::end_epoch() {
   }
   if (rank_ == 0) {
     collect_values(run_);
+    run_.trained_seconds += epoch_seconds;
     if (interrupted_) {
       run_.interrupted_seconds = epoch_seconds;
     } else {
@@ -50,8 +51,7 @@ void Worker::save_within_epoch() {
 }
 
 bool Worker::evaluation_is_due() const {
-  const bool last = epoch_ + 1 == run_.config.epochs;
-  return run_.dataset.test && (last || (epoch_ + 1) % run_.config.eval_every == 0);
+  return run_.dataset.test && (in_last_epoch() || (epoch_ + 1) % run_.config.eval_every == 0);
 }
 
 // Blocks of a fixed size, dealt to the workers in turn: sums do not depend on how many there are.
@@ -91,6 +91,7 @@ void Worker::close_epoch(double epoch_seconds) {
 
 TrainingPosition Worker::position() const {
   TrainingPosition at;
+  at.global_batch = run_.resolved.global_batch;
   at.epoch = epoch_;
   at.step = step_in_epoch_;
   at.global_step = epoch_ * run_.steps_per_epoch + step_in_epoch_;

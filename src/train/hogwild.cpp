@@ -1,3 +1,4 @@
+#include "backend/relaxed_ops.h"
 #include "backend/vector_ops.h"
 #include "train/strategies.h"
 
@@ -12,13 +13,19 @@ class NoListener final : public GradientListener {
   void ready(Range) override {}
 };
 
+SgdForm sgd_form(const OptimizerConfig& optimizer) {
+  if (optimizer.nesterov) return SgdForm::nesterov;
+  return optimizer.momentum > 0.0 ? SgdForm::momentum : SgdForm::plain;
+}
+
 }  // namespace
 
 // Worker r takes the r-th share of each global batch without waiting. A gradient is divided by the
 // GLOBAL batch's count and weight decay by W, so that W shares add up to one serial step.
 void train_hogwild(Run& run, int rank) {
   Worker worker(run, rank, Weights::own, State::own);
-  const std::span<float> shared = run.values.span();
+  const std::span<SharedFloats> shared = run.hogwild_values.span();
+  const SgdForm form = sgd_form(run.config.optimizer);
   const auto workers = static_cast<float>(worker.size());
   scale(worker.state(), 1.0f / workers);  // a resumed momentum is the sum of the workers'
   NoListener listener;
@@ -34,7 +41,7 @@ void train_hogwild(Run& run, int rank) {
       scalars.weight_decay /= workers;
       {
         ScopedSeconds timer(updating);
-        hogwild_update(run.config.optimizer, scalars, shared, worker.gradients(), worker.state());
+        sgd_relaxed(scalars, form, shared, worker.gradients(), worker.state());
       }
       worker.count(metrics);
     }

@@ -4,6 +4,9 @@
 #include <atomic>
 #include <vector>
 
+#include "backend/relaxed_ops.h"
+#include "comm/gradient_reducer.h"
+#include "comm/stopwatch.h"
 #include "comm/thread_group.h"
 #include "lockstep/trainer.h"
 #include "train/epoch_book.h"
@@ -35,10 +38,11 @@ struct Run {
   ThreadGroup group;
   StopGate gate;
 
-  // The weights that all workers share (serial, sync:sliced, hogwild), else those that every
-  // replica starts from and, at checkpoints and at the end, the result.
+  // The weights that all workers share (serial, sync with a sliced update), else those that every
+  // worker starts from and, at checkpoints and at the end, the result.
   Buffer<float> values;
   Buffer<float> state;
+  Buffer<SharedFloats> hogwild_values;  // touched by relaxed atomics alone; empty in other modes
   StateMerge state_merge;
   TrainingPosition start;  // where training begins: zero, or a resumed position
 
@@ -56,12 +60,16 @@ struct Run {
   // Worker 0 alone, or everybody between two barriers.
   EpochBook book;
   std::vector<float> step_seconds;
-  TrainingPosition reached;  // where training stood at the end of the last epoch begun
-  double startup_seconds = 0.0;
+  TrainingPosition reached;      // where training stood at the end of the last epoch begun
+  Clock::time_point created;     // when train() was called
+  double startup_seconds = 0.0;  // from there to the first epoch
   double eval_seconds = 0.0;
-  double interrupted_seconds = 0.0;  // training time of an epoch that was not finished
+  double trained_seconds = 0.0;      // of this run alone, without what it resumed
+  double interrupted_seconds = 0.0;  // of an epoch that was not finished
 
   static constexpr int64_t kEvalBlock = 512;  // samples: fixed, so that sums do not depend on W
+
+  Overlap overlap() const { return config.overlap == Toggle::on ? Overlap::on : Overlap::off; }
 
   bool shares_weights() const {
     return resolved.strategy == Strategy::serial ||

@@ -1,9 +1,9 @@
 // Stops all workers after the same step, whatever they wait for in between.
 //
 // Every worker announces the step that it is about to start. When worker 0 sees a stop request it
-// freezes the gate, reads how far each has come, and sets the limit to the furthest: nobody starts a
-// step at or beyond it, and everybody finishes the steps below it, so no collective is left with a
-// missing partner. A worker that meets the frozen gate waits for worker 0 alone, which waits for
+// freezes the gate, reads how far each has come, and sets the limit to the furthest: nobody starts
+// a step at or beyond it, and everybody finishes the steps below it, so no collective is left with
+// a missing partner. A worker that meets the frozen gate waits for worker 0 alone, which waits for
 // nobody.
 #pragma once
 

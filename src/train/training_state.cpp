@@ -43,8 +43,7 @@ bool same_layers(const Model& a, const Model& b) {
 }  // namespace
 
 void collect_values(Run& run) {
-  const bool has_own_values = !run.shares_weights() && run.resolved.strategy != Strategy::hogwild;
-  if (has_own_values) {
+  if (!run.shares_weights()) {
     std::copy(run.slots[0].values.begin(), run.slots[0].values.end(), run.values.begin());
   }
   switch (run.state_merge) {
@@ -72,7 +71,6 @@ Checkpoint make_checkpoint(const Run& run, const TrainingPosition& position) {
   checkpoint.state_count = run.config.optimizer.state_count();
   checkpoint.state = copy_of(run.state.span());
   checkpoint.best_values = copy_of(run.book.best_values().span());
-  checkpoint.global_batch = run.resolved.global_batch;
   return checkpoint;
 }
 
@@ -119,15 +117,16 @@ void resume_run(Run& run, const Checkpoint& checkpoint) {
   const int states = run.config.optimizer.state_count();
   if (checkpoint.optimizer_kind != to_string(run.config.optimizer.kind) ||
       checkpoint.state_count != states) {
-    refuse(fmt::format("the checkpoint's optimizer is {} with {} states a parameter, this run's {} "
-                       "with {}",
-                       checkpoint.optimizer_kind, checkpoint.state_count,
-                       to_string(run.config.optimizer.kind), states));
+    refuse(
+        fmt::format("the checkpoint's optimizer is {} with {} states a parameter, this run's {} "
+                    "with {}",
+                    checkpoint.optimizer_kind, checkpoint.state_count,
+                    to_string(run.config.optimizer.kind), states));
   }
   if (checkpoint.seed != run.config.seed) refuse("the checkpoint was trained with another --seed");
-  if (checkpoint.global_batch != run.resolved.global_batch) {
+  if (checkpoint.position->global_batch != run.resolved.global_batch) {
     refuse(fmt::format("the checkpoint's global batch is {}, this run's {}",
-                       checkpoint.global_batch, run.resolved.global_batch));
+                       checkpoint.position->global_batch, run.resolved.global_batch));
   }
   std::copy(checkpoint.values.begin(), checkpoint.values.end(), run.values.begin());
   std::copy(checkpoint.state.begin(), checkpoint.state.end(), run.state.begin());
@@ -137,7 +136,8 @@ void resume_run(Run& run, const Checkpoint& checkpoint) {
     run.book.restore(history_from_json(nlohmann::json::parse(history)),
                      checkpoint.best_values.span());
   } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorKind::data, fmt::format("the checkpoint's history is not valid: {}", error.what()));
+    throw Error(ErrorKind::data,
+                fmt::format("the checkpoint's history is not valid: {}", error.what()));
   }
 }
 

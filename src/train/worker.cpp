@@ -75,6 +75,9 @@ bool Worker::begin_epoch() {
   if (interrupted_ || finished_ || epoch_ >= run_.config.epochs) return false;
   run_.group.barrier(rank_);  // not timed: the epoch starts when all are here
   epoch_start_ = step_start_ = progress_at_ = Clock::now();
+  if (rank_ == 0 && run_.startup_seconds == 0.0) {
+    run_.startup_seconds = seconds_between(run_.created, epoch_start_);
+  }
   return true;
 }
 

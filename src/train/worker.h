@@ -20,9 +20,9 @@ namespace lockstep {
 
 // Global batch k of an epoch, as one worker sees it.
 struct GlobalBatch {
-  Batch share;                 // this worker's samples; may be empty
-  int64_t count = 0;           // samples of the global batch
-  int64_t global_step = 0;     // since the start of training
+  Batch share;              // this worker's samples; may be empty
+  int64_t count = 0;        // samples of the global batch
+  int64_t global_step = 0;  // since the start of training
   bool last_in_epoch = false;
   bool checkpoint_due = false;  // a checkpoint follows this batch
   double learning_rate = 0.0;
@@ -59,11 +59,12 @@ class Worker {
   void end_epoch();
 
   bool interrupted() const { return interrupted_; }
+  bool in_last_epoch() const { return epoch_ + 1 == run_.config.epochs; }
   // Collective: all workers meet. Counted as synchronization.
   void barrier();
 
-  // Where this worker's time went besides its step. A strategy calls them once, at its end, with what
-  // its own parts measured; `inside_backward` is the part that ran within Step::gradients().
+  // Where this worker's time went besides its step. A strategy calls them once, at its end, with
+  // what its own parts measured; `inside_backward` is the part that ran within Step::gradients().
   void add_communication(const CommunicationCounters& counters, double inside_backward);
   void add_update(double seconds) { update_ += seconds; }
 
@@ -92,7 +93,7 @@ class Worker {
   int64_t epoch_ = 0;
   int64_t step_in_epoch_ = 0;  // batches finished
   bool first_epoch_ = true;
-  bool batch_open_ = false;    // a batch was handed out and is not counted as finished yet
+  bool batch_open_ = false;  // a batch was handed out and is not counted as finished yet
   bool interrupted_ = false;
   bool finished_ = false;
   BatchMetrics epoch_metrics_;

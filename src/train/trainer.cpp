@@ -1,0 +1,107 @@
+#include "lockstep/trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "comm/stopwatch.h"
+#include "lockstep/error.h"
+#include "train/processors.h"
+#include "train/run.h"
+#include "train/run_result.h"
+#include "train/strategies.h"
+#include "train/team.h"
+#include "train/training_state.h"
+
+namespace lockstep {
+
+namespace {
+
+void run_strategy(Run& run, int rank) {
+  switch (run.resolved.strategy) {
+    case Strategy::serial: return train_serial(run, rank);
+    case Strategy::sync: return train_sync(run, rank);
+    case Strategy::hogwild: return train_hogwild(run, rank);
+    case Strategy::local_sgd: return train_local_sgd(run, rank);
+  }
+}
+
+void require_trainable(const Dataset& dataset, const Model& model) {
+  if (dataset.train.labels.empty()) {
+    throw Error(ErrorKind::data, fmt::format("{}: training needs labels", dataset.name),
+                "name the label column (csv:FILE,label=NAME)");
+  }
+  if (model.inputs != dataset.features()) {
+    throw Error(ErrorKind::data,
+                fmt::format("{} has {} features, the model takes {}", dataset.name,
+                            dataset.features(), model.inputs),
+                "use the data that the model was made for");
+  }
+}
+
+// Weights from --init: a model alone, not a training state's optimizer or position.
+void initialize_from(Run& run, const std::string& path) {
+  const Checkpoint checkpoint = load_checkpoint(path);
+  if (checkpoint.values.size() != run.values.size() ||
+      ParameterLayout(checkpoint.model).count() != run.layout.count()) {
+    throw Error(ErrorKind::usage,
+                fmt::format("--init {}: its model has {} parameters, this run's {}", path,
+                            ParameterLayout(checkpoint.model).count(), run.layout.count()),
+                "use the --model and --hidden of the run that wrote it");
+  }
+  std::copy(checkpoint.values.begin(), checkpoint.values.end(), run.values.begin());
+}
+
+void set_start(Run& run, const Checkpoint* resume) {
+  if (resume) {
+    resume_run(run, *resume);
+  } else if (!run.config.init.empty()) {
+    initialize_from(run, run.config.init);
+  } else {
+    initialize(run.model, run.layout, run.config.seed, run.values.span());
+  }
+  if (run.resolved.strategy == Strategy::hogwild) {
+    run.hogwild_values = Buffer<SharedFloats>(run.values.size() / 2);
+    store_relaxed(run.hogwild_values.span(), run.values.span());
+  }
+}
+
+std::vector<int> processors_to_pin(const Resolved& resolved, const std::vector<int>& usable) {
+  const bool pinned = resolved.workers > 1 && resolved.config.threads == 1 &&
+                      resolved.workers <= static_cast<int>(usable.size());
+  return pinned ? usable : std::vector<int>();
+}
+
+}  // namespace
+
+TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model& model,
+                   const TrainObserver& observer, const std::atomic<int>* stop,
+                   const Checkpoint* resume) {
+  require_trainable(dataset, model);
+  const Clock::time_point start = Clock::now();
+  const std::vector<int> usable = usable_processors();
+  Run run(resolved, dataset, model, observer, stop, static_cast<int>(usable.size()));
+  set_start(run, resume);
+  if (observer.on_warning && resolved.workers > static_cast<int>(usable.size())) {
+    observer.on_warning(
+        fmt::format("{} workers share {} processors: they take turns, and no "
+                    "speedup can be expected",
+                    resolved.workers, usable.size()));
+  }
+  run.created = start;
+  run_team(run.group, processors_to_pin(resolved, usable),
+           [&](int rank) { run_strategy(run, rank); });
+
+  TrainedModel trained;
+  const bool interrupted = run.gate.stopped();
+  if (interrupted && !resolved.config.out.empty()) save_training_state(run, run.reached);
+  trained.checkpoint = make_checkpoint(run, run.reached);
+  if (!interrupted && resolved.config.keep_best && !run.book.best_values().empty()) {
+    const Buffer<float>& best = run.book.best_values();
+    std::copy(best.begin(), best.end(), trained.checkpoint.values.begin());
+  }
+  trained.result = make_result(run, trained.checkpoint.values.span(), interrupted);
+  return trained;
+}
+
+}  // namespace lockstep
