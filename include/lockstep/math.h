@@ -1,7 +1,5 @@
-// The scalar formulas of the trainer, written once over the value type T: float and double on the
-// host, float on a GPU, and the SIMD vector wrapper of src/backend/simd-inl.h. T needs + - * /,
-// construction from float by `T(x)`, and, found by argument-dependent lookup or in std: fma, exp,
-// log1p, sqrt, abs, max. Multiply-adds are explicit: builds use -ffp-contract=off.
+// The scalar formulas of the trainer (math-inl.h) over float and double on the host and float on a
+// GPU, and what they need. Multiply-adds are explicit: builds use -ffp-contract=off.
 #pragma once
 
 #include <cmath>
@@ -25,21 +23,6 @@ LOCKSTEP_HD inline double max(double a, double b) {
 }
 }  // namespace math_functions
 
-// 1 / (1 + e^-x). Stable as it stands: where e^-x overflows to infinity the quotient is exactly 0.
-template <class T>
-LOCKSTEP_HD T sigmoid(T x) {
-  using namespace math_functions;
-  return T(1.0f) / (T(1.0f) + exp(T(0.0f) - x));
-}
-
-// Binary cross-entropy of a logit x against a target y in {0, 1}:
-//   max(x, 0) - x y + log1p(e^-|x|), stable for every finite x.
-template <class T>
-LOCKSTEP_HD T binary_cross_entropy(T x, T y) {
-  using namespace math_functions;
-  return max(x, T(0.0f)) - x * y + log1p(exp(T(0.0f) - abs(x)));
-}
-
 // One step's constants of an optimizer, computed once on the host in double and rounded.
 struct UpdateScalars {
   float learning_rate = 0.0f;
@@ -52,48 +35,11 @@ struct UpdateScalars {
   float inverse_sqrt_correction2 = 1.0f;  // Adam: 1 / sqrt(1 - beta2^t)
 };
 
-// SGD with momentum as PyTorch defines it (Sutskever et al. 2013, without dampening):
-//   g = s G + wd w;  v = mu v + g;  w -= lr (nesterov ? g + mu v : v).
-// Without momentum pass no `velocity`: sgd_plain.
-template <class T>
-LOCKSTEP_HD T sgd_gradient(const UpdateScalars& s, T weight, T gradient_sum) {
-  using namespace math_functions;
-  return fma(T(s.weight_decay), weight, T(s.gradient_scale) * gradient_sum);
-}
-
-template <class T>
-LOCKSTEP_HD void sgd_plain(const UpdateScalars& s, T gradient_sum, T& weight) {
-  using namespace math_functions;
-  weight = fma(T(-s.learning_rate), sgd_gradient(s, weight, gradient_sum), weight);
-}
-
-template <class T>
-LOCKSTEP_HD void sgd_momentum(const UpdateScalars& s, T gradient_sum, T& weight, T& velocity) {
-  using namespace math_functions;
-  velocity = fma(T(s.momentum), velocity, sgd_gradient(s, weight, gradient_sum));
-  weight = fma(T(-s.learning_rate), velocity, weight);
-}
-
-template <class T>
-LOCKSTEP_HD void sgd_nesterov(const UpdateScalars& s, T gradient_sum, T& weight, T& velocity) {
-  using namespace math_functions;
-  const T gradient = sgd_gradient(s, weight, gradient_sum);
-  velocity = fma(T(s.momentum), velocity, gradient);
-  weight = fma(T(-s.learning_rate), fma(T(s.momentum), velocity, gradient), weight);
-}
-
-// Adam (Kingma, Ba 2015, algorithm 1) and, with decoupled_decay, AdamW (Loshchilov, Hutter 2019):
-//   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
-//   w = w - decoupled_decay w - step_size m / (sqrt(v) / sqrt(1-b2^t) + eps).
-template <class T>
-LOCKSTEP_HD void adam(const UpdateScalars& s, T gradient_sum, T& weight, T& mean, T& variance) {
-  using namespace math_functions;
-  const T gradient = sgd_gradient(s, weight, gradient_sum);
-  mean = fma(T(s.beta1), mean, T(1.0f - s.beta1) * gradient);
-  variance = fma(T(s.beta2), variance, T(1.0f - s.beta2) * gradient * gradient);
-  const T denominator = fma(sqrt(variance), T(s.inverse_sqrt_correction2), T(s.epsilon));
-  weight = fma(T(-s.decoupled_decay), weight, weight);
-  weight = fma(T(-s.step_size), mean / denominator, weight);
-}
+// A namespace of its own, so that argument-dependent lookup on UpdateScalars does not find these
+// where a SIMD target has included the formulas for its own vectors.
+namespace formulas {
+#include "lockstep/math-inl.h"
+}  // namespace formulas
+using namespace formulas;
 
 }  // namespace lockstep
