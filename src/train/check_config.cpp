@@ -82,6 +82,10 @@ void check_device(const std::string& device) {
                 fmt::format("--device {}: this build has no CUDA support", device),
                 "use --device cpu, or auto");
   }
+  if (device == "mpi") {
+    throw Error(ErrorKind::device, "--device mpi: this build has no MPI support",
+                "use threads: sync:N without @mpi");
+  }
   refuse(fmt::format("--device {}: no such device", device),
          suggestion(device, {"auto", "cpu", "cuda"}));
 }
