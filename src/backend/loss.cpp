@@ -26,18 +26,19 @@ HWY_INLINE float largest(const float* logits, int64_t classes) {
   return best;
 }
 
-// log-sum-exp shifted by the maximum; `powers` receives e^(logit - maximum).
+// log-sum-exp shifted by the maximum. `powers` receives e^(logit - maximum) and may be `logits`.
 HWY_INLINE RowLoss softmax_row(const float* logits, int64_t classes, int32_t label, float* powers,
                                float& sum) {
   const float maximum = largest(logits, classes);
+  const float chosen = logits[label];
+  bool correct = chosen == maximum;
+  for (int64_t j = 0; j < label; ++j) correct = correct && logits[j] < maximum;
   const Floats shift(maximum);
   for_each_vector(classes, [=](auto load_at, auto store_at)
                                HWY_ATTR { store_at(exp(load_at(logits) - shift), powers); });
   sum = 0.0f;
   for (int64_t j = 0; j < classes; ++j) sum += powers[j];
-  bool correct = logits[label] == maximum;
-  for (int64_t j = 0; j < label; ++j) correct = correct && logits[j] < maximum;
-  return {std::log(static_cast<double>(sum)) + maximum - logits[label], correct};
+  return {std::log(static_cast<double>(sum)) + maximum - chosen, correct};
 }
 
 // `powers` is one row of scratch, or with `gradient` the logits' own row.

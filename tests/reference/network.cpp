@@ -1,0 +1,148 @@
+#include "reference/network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <variant>
+
+#include "lockstep/rng.h"
+
+namespace lockstep::reference {
+namespace {
+
+double entry(const std::vector<float>& values, int64_t j, double otherwise) {
+  if (values.empty()) return otherwise;
+  return values.size() == 1 ? values[0] : values[j];
+}
+
+Table linear(const Table& x, const double* weight, const double* bias, const Linear& layer) {
+  Table y(x.rows, layer.outputs);
+  for (int64_t i = 0; i < x.rows; ++i) {
+    for (int64_t o = 0; o < layer.outputs; ++o) {
+      double sum = bias[o];
+      for (int64_t k = 0; k < layer.inputs; ++k) sum += x.at(i, k) * weight[o * layer.inputs + k];
+      y.at(i, o) = layer.activation == Activation::relu && sum <= 0.0 ? 0.0 : sum;
+    }
+  }
+  return y;
+}
+
+// dy is masked by y's ReLU in place; returns dx and writes the parameters' gradients.
+Table linear_backward(const Table& x, const Table& y, Table& dy, const double* weight,
+                      const Linear& layer, double* weight_gradient, double* bias_gradient) {
+  Table dx(x.rows, layer.inputs);
+  for (int64_t i = 0; i < x.rows; ++i) {
+    for (int64_t o = 0; o < layer.outputs; ++o) {
+      if (layer.activation == Activation::relu && y.at(i, o) <= 0.0) dy.at(i, o) = 0.0;
+      const double g = dy.at(i, o);
+      bias_gradient[o] += g;
+      for (int64_t k = 0; k < layer.inputs; ++k) {
+        weight_gradient[o * layer.inputs + k] += g * x.at(i, k);
+        dx.at(i, k) += g * weight[o * layer.inputs + k];
+      }
+    }
+  }
+  return dx;
+}
+
+Table masked(const Table& x, const Batch& batch, uint64_t seed, int layer, double p) {
+  Table y = x;
+  for (int64_t i = 0; i < x.rows; ++i) {
+    for (int64_t u = 0; u < x.columns; ++u) {
+      y.at(i, u) =
+          kept(seed, layer, batch.epoch, batch.sample(i), u, p) ? x.at(i, u) / (1.0 - p) : 0.0;
+    }
+  }
+  return y;
+}
+
+// Adds to the result and returns the gradient with respect to the logits.
+Table binary_loss(const Table& logits, const Batch& batch, Result& result) {
+  Table dy(logits.rows, 1);
+  for (int64_t i = 0; i < logits.rows; ++i) {
+    const double x = logits.at(i, 0);
+    const double y = batch.data->labels[batch.sample(i)];
+    result.loss += std::max(x, 0.0) - x * y + std::log1p(std::exp(-std::fabs(x)));
+    result.correct += (x > 0.0) == (y > 0.5);
+    dy.at(i, 0) = 1.0 / (1.0 + std::exp(-x)) - y;
+  }
+  return dy;
+}
+
+Table softmax_loss(const Table& logits, const Batch& batch, Result& result) {
+  Table dy(logits.rows, logits.columns);
+  for (int64_t i = 0; i < logits.rows; ++i) {
+    const int32_t label = batch.data->labels[batch.sample(i)];
+    int64_t best = 0;
+    for (int64_t j = 1; j < logits.columns; ++j) {
+      if (logits.at(i, j) > logits.at(i, best)) best = j;
+    }
+    double sum = 0.0;
+    for (int64_t j = 0; j < logits.columns; ++j) {
+      sum += std::exp(logits.at(i, j) - logits.at(i, best));
+    }
+    result.loss += std::log(sum) + logits.at(i, best) - logits.at(i, label);
+    result.correct += best == label;
+    for (int64_t j = 0; j < logits.columns; ++j) {
+      dy.at(i, j) = std::exp(logits.at(i, j) - logits.at(i, best)) / sum - (j == label);
+    }
+  }
+  return dy;
+}
+
+}  // namespace
+
+Table decode(const Batch& batch, const Normalization& normalization) {
+  const FeatureMatrix& features = batch.data->features;
+  Table x(batch.size(), features.columns);
+  for (int64_t i = 0; i < x.rows; ++i) {
+    for (int64_t j = 0; j < x.columns; ++j) {
+      const int64_t row = batch.sample(i);
+      const double raw = features.type == FeatureType::uint8
+                             ? static_cast<double>(features.byte_row(row)[j])
+                             : static_cast<double>(features.float_row(row)[j]);
+      x.at(i, j) = raw * entry(normalization.scale, j, 1.0) + entry(normalization.offset, j, 0.0);
+    }
+  }
+  return x;
+}
+
+bool kept(uint64_t seed, int layer, uint32_t epoch, int64_t sample, int64_t unit, double p) {
+  const RandomStream stream{seed, Purpose::dropout, static_cast<uint8_t>(layer), epoch};
+  return stream.word(sample, static_cast<uint32_t>(unit)) >= dropout_threshold(p);
+}
+
+Result run(const Model& model, const ParameterLayout& layout, std::span<const double> values,
+           const Batch& batch, const Normalization& normalization, DropoutMode dropout,
+           uint64_t seed) {
+  std::vector<Table> outputs = {decode(batch, normalization)};
+  for (size_t l = 0; l < model.layers.size(); ++l) {
+    const int layer = static_cast<int>(l);
+    if (const auto* spec = std::get_if<Linear>(&model.layers[l])) {
+      outputs.push_back(linear(outputs.back(), &values[layout.weight(layer).offset],
+                               &values[layout.bias(layer).offset], *spec));
+    } else {
+      const double p = std::get<Dropout>(model.layers[l]).p;
+      outputs.push_back(dropout == DropoutMode::on && p > 0.0
+                            ? masked(outputs.back(), batch, seed, layer, p)
+                            : outputs.back());
+    }
+  }
+  Result result;
+  result.gradients.assign(layout.size(), 0.0);
+  result.logits = outputs.back();
+  Table dy = model.loss == Loss::binary_cross_entropy ? binary_loss(result.logits, batch, result)
+                                                      : softmax_loss(result.logits, batch, result);
+  for (size_t l = model.layers.size(); l-- > 0;) {
+    const int layer = static_cast<int>(l);
+    if (const auto* spec = std::get_if<Linear>(&model.layers[l])) {
+      dy = linear_backward(outputs[l], outputs[l + 1], dy, &values[layout.weight(layer).offset],
+                           *spec, &result.gradients[layout.weight(layer).offset],
+                           &result.gradients[layout.bias(layer).offset]);
+    } else if (dropout == DropoutMode::on) {
+      dy = masked(dy, batch, seed, layer, std::get<Dropout>(model.layers[l]).p);
+    }
+  }
+  return result;
+}
+
+}  // namespace lockstep::reference
