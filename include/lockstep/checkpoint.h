@@ -1,9 +1,18 @@
 // Model and training state in safetensors files (https://github.com/huggingface/safetensors).
 //
 // Tensors `layers.N.weight` [out, in] and `layers.N.bias`, float32 little-endian; N is the index
-// in Model::layers, dropout layers counted, so that a torch.nn.Sequential of Linear, ReLU, Dropout
-// is filled by the documented renaming. `__metadata__` holds one string, key "lockstep": JSON with
-// model, normalisation, classes, seed, and for training states the position and optimizer.
+// in Model::layers, dropout layers counted. `__metadata__` holds one string, key "lockstep": JSON
+// with model, normalisation, classes, seed, and for training states the position and optimizer. Its
+// member "torch" maps each tensor's name to the one in a torch.nn.Sequential(Linear, ReLU, Dropout,
+// ..., Linear), which counts a ReLU as a module of its own:
+//
+//   with safe_open("model.safetensors", "pt") as f:
+//       names = json.loads(f.metadata()["lockstep"])["torch"]
+//       model.load_state_dict({names[name]: f.get_tensor(name) for name in names})
+//
+// Training states add `optimizer.momentum.layers.N...` or `optimizer.mean...` and
+// `optimizer.variance...`, and `best.layers.N...` where the best epoch is kept. Numbers and names
+// come back exactly, class names in any encoding.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +48,8 @@ struct Checkpoint {
 
   // Present only in training states (files under `checkpoints/`).
   std::optional<TrainingPosition> position;
-  std::string config_json;     // the resolved configuration of the run, one JSON object
+  std::string config_json;     // the resolved configuration of the run, one JSON object (comes back
+                               // equal as JSON; members may be in another order)
   std::string history_json;    // finished epochs, JSON array as in the result document
   std::string optimizer_kind;  // "sgd", "adam", "adamw"
   int state_count = 0;
@@ -48,11 +58,12 @@ struct Checkpoint {
 };
 
 // Writes atomically: temporary file in the same folder, fsync, rename, fsync of the folder.
-// Throws Error{runtime} naming the path and errno; the old file is then untouched.
+// Throws Error{runtime} naming the path and errno; the old file is then untouched. (Where the
+// process limits file sizes, ignore SIGXFSZ to get the error.)
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 
-// Throws Error{data} naming the file and what is wrong in it. Reads nothing that the header claims
-// before it is checked against the file's size.
+// Throws Error{data} naming the file and what is wrong in it, a weight that is not finite included.
+// Allocates nothing that the header claims before it is checked against the file's size.
 Checkpoint load_checkpoint(const std::string& path);
 
 }  // namespace lockstep

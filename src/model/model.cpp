@@ -1,16 +1,12 @@
 #include "lockstep/model.h"
 
-#include <limits>
 #include <string>
 
 #include "lockstep/error.h"
+#include "model/check_model.h"
 
 namespace lockstep {
 namespace {
-
-constexpr int64_t kMaxWidth = std::numeric_limits<int32_t>::max();
-constexpr size_t kMaxLayers = 256;                    // a layer's index is 8 bits of a random key
-constexpr int64_t kMaxParameters = int64_t{1} << 40;  // 4 TiB of float32
 
 void check_data(int64_t inputs, int classes) {
   if (inputs < 1 || inputs > kMaxWidth) {
@@ -28,21 +24,9 @@ void check_data(int64_t inputs, int classes) {
 }
 
 void check_size(const Model& model) {
-  if (model.layers.size() > kMaxLayers) {
-    throw Error(ErrorKind::usage,
-                "the model has " + std::to_string(model.layers.size()) + " layers; at most " +
-                    std::to_string(kMaxLayers) + " are supported",
-                "give fewer entries in --hidden");
-  }
-  int64_t parameters = 0;  // cannot overflow: one layer adds less than 2^62 and we stop at 2^40
-  for (const Layer& layer : model.layers) {
-    const auto* linear = std::get_if<Linear>(&layer);
-    if (!linear) continue;
-    parameters += (linear->inputs + 1) * linear->outputs;
-    if (parameters > kMaxParameters) {
-      throw Error(ErrorKind::usage, "the model has more than 2^40 parameters",
-                  "give smaller numbers in --hidden");
-    }
+  if (const std::string problem = problem_with(model); !problem.empty()) {
+    throw Error(ErrorKind::usage, "the model cannot be built: " + problem,
+                "give fewer or smaller numbers in --hidden");
   }
 }
 

@@ -1,0 +1,170 @@
+// What every run does besides its strategy: records, targets, errors, measures.
+#include "lockstep/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include "lockstep/error.h"
+#include "small_job.h"
+
+namespace lockstep {
+namespace {
+
+using testing::make_dataset;
+using testing::train_small;
+
+constexpr Strategy kStrategies[] = {Strategy::serial, Strategy::sync, Strategy::hogwild,
+                                    Strategy::local_sgd};
+
+int workers_of(Strategy strategy) {
+  return strategy == Strategy::serial ? 1 : 3;
+}
+
+TEST(Trainer, SameSeedSameWeightsOtherSeedOtherWeights) {
+  const Dataset dataset = make_dataset();
+  const auto hash = [&](uint64_t seed) {
+    return train_small(dataset, [&](Config& c) { c.seed = seed; }).result.parameters_sha256;
+  };
+  EXPECT_EQ(hash(1), hash(1));
+  EXPECT_NE(hash(1), hash(2));
+}
+
+TEST(Trainer, EveryModeRecordsEveryEpochAndItsOwnTime) {
+  const Dataset dataset = make_dataset();
+  for (const Strategy strategy : kStrategies) {
+    const TrainedModel trained = train_small(dataset, [&](Config& c) {
+      c.strategy = strategy;
+      c.workers = workers_of(strategy);
+    });
+    const RunResult& run = trained.result;
+    ASSERT_EQ(run.epochs.size(), 3u);
+    double seconds = 0.0;
+    for (const EpochRecord& record : run.epochs) {
+      EXPECT_TRUE(record.test.has_value());
+      EXPECT_GT(record.seconds, 0.0);
+      seconds += record.seconds;
+    }
+    EXPECT_DOUBLE_EQ(run.train_seconds, seconds);
+    EXPECT_GT(run.samples_per_second, 0.0);
+    EXPECT_EQ(run.workers_time.size(), static_cast<size_t>(workers_of(strategy)));
+    EXPECT_EQ(run.time.synchronization.has_value(), strategy != Strategy::serial);
+    EXPECT_TRUE(run.time.data.has_value());
+    EXPECT_EQ(run.parameters, 13 * 17 + 17 + 17 * 9 + 9 + 9 * 4 + 4);
+    EXPECT_GT(run.peak_memory_bytes, 0);
+  }
+}
+
+TEST(Trainer, AnEpochsAccuracyIsThatOfItsWeights) {
+  const Dataset dataset = make_dataset();
+  for (const Strategy strategy : kStrategies) {
+    const TrainedModel trained = train_small(dataset, [&](Config& c) {
+      c.strategy = strategy;
+      c.workers = workers_of(strategy);
+    });
+    const Predictions again = evaluate(trained.checkpoint.model, dataset.normalization,
+                                       *dataset.test, trained.checkpoint.values.span(), 2, true);
+    EXPECT_EQ(again.evaluation.accuracy, trained.result.epochs.back().test->accuracy);
+    EXPECT_EQ(again.evaluation.loss, trained.result.epochs.back().test->loss);
+    EXPECT_EQ(again.logits.size(), static_cast<size_t>(dataset.test->size() * 4));
+  }
+}
+
+TEST(Trainer, EvaluationDoesNotDependOnTheNumberOfThreads) {
+  const Dataset dataset = make_dataset(2000);
+  const TrainedModel trained = train_small(dataset, [](Config& c) { c.epochs = 1; });
+  const auto loss = [&](int threads) {
+    return evaluate(trained.checkpoint.model, dataset.normalization, dataset.train,
+                    trained.checkpoint.values.span(), threads, false)
+        .evaluation.loss;
+  };
+  EXPECT_EQ(loss(1), loss(2));
+  EXPECT_EQ(loss(1), loss(3));
+}
+
+TEST(Trainer, ADivergingRunStopsInEveryModeAndNamesTheStep) {
+  const Dataset dataset = make_dataset();
+  for (const Strategy strategy : kStrategies) {
+    try {
+      train_small(dataset, [&](Config& c) {
+        c.strategy = strategy;
+        c.workers = workers_of(strategy);
+        c.optimizer.learning_rate = 1e30;
+      });
+      FAIL() << "did not diverge";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::diverged);
+      EXPECT_NE(std::string(error.what()).find("at step "), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(Trainer, AnErrorOfOneWorkerEndsTheRun) {
+  const Dataset dataset = make_dataset();
+  TrainObserver observer;
+  observer.on_epoch = [](const EpochRecord&) { throw Error(ErrorKind::runtime, "no more paper"); };
+  for (const Strategy strategy : kStrategies) {
+    EXPECT_THROW(train_small(
+                     dataset,
+                     [&](Config& c) {
+                       c.strategy = strategy;
+                       c.workers = workers_of(strategy);
+                     },
+                     nullptr, observer),
+                 Error);
+  }
+}
+
+TEST(Trainer, StopsAtItsTargetAndSaysWhen) {
+  const Dataset dataset = make_dataset(400);
+  const TrainedModel trained = train_small(dataset, [](Config& c) {
+    c.epochs = 50;
+    c.target_accuracy = 0.9;
+    c.stop_at_target = true;
+    c.strategy = Strategy::sync;
+    c.workers = 2;
+  });
+  EXPECT_LT(trained.result.epochs.size(), 50u);
+  EXPECT_GE(trained.result.epochs.back().test->accuracy, 0.9);
+  ASSERT_TRUE(trained.result.time_to_target.has_value());
+  EXPECT_DOUBLE_EQ(*trained.result.time_to_target, trained.result.train_seconds);
+}
+
+TEST(Trainer, KeepsTheBestEpochAndStopsWhenPatienceIsOut) {
+  Dataset dataset = make_dataset(100);
+  // Labels that nothing can learn: fitting the training part only makes the test part worse.
+  for (size_t i = 0; i < dataset.test->labels.size(); ++i) {
+    dataset.test->labels[i] = static_cast<int32_t>((i * i + i / 3) % 4);
+  }
+  const TrainedModel trained = train_small(dataset, [](Config& c) {
+    c.epochs = 200;
+    c.optimizer.learning_rate = 0.3;
+    c.keep_best = true;
+    c.patience = 4;
+  });
+  const auto& epochs = trained.result.epochs;
+  ASSERT_LT(epochs.size(), 200u);
+  double best = 0.0;
+  for (const EpochRecord& record : epochs) best = std::max(best, record.test->accuracy);
+  EXPECT_DOUBLE_EQ(trained.result.final_test->accuracy, best);
+}
+
+TEST(Trainer, StartsFromTheWeightsOfACheckpoint) {
+  const Dataset dataset = make_dataset();
+  const TrainedModel first = train_small(dataset, [](Config& c) { c.epochs = 1; });
+  const std::string path = ::testing::TempDir() + "/lockstep-init.safetensors";
+  save_checkpoint(path, first.checkpoint);
+  const TrainedModel second = train_small(dataset, [&](Config& c) {
+    c.epochs = 1;
+    c.init = path;
+    c.optimizer.learning_rate = 1e-20;
+  });
+  EXPECT_EQ(second.result.parameters_sha256, first.result.parameters_sha256);
+}
+
+TEST(Trainer, LabelsAreRequired) {
+  Dataset dataset = make_dataset();
+  dataset.train.labels.clear();
+  EXPECT_THROW(train_small(dataset, [](Config&) {}), Error);
+}
+
+}  // namespace
+}  // namespace lockstep
