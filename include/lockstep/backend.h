@@ -44,7 +44,8 @@ struct BatchMetrics {
   }
 };
 
-// Where a step's time went, in seconds, summed since the last reset. A phase that this backend
+// Where a step's time went, in seconds, summed since the last reset; what a listener does is not
+// counted. A phase that this backend
 // fuses with another is NaN here and null in JSON.
 struct StepSeconds {
   double data = 0.0;     // gather, conversion, normalisation

@@ -25,8 +25,6 @@ class GradientReducer : public GradientListener {
   virtual void begin_step(int64_t step) = 0;
   // Returns when every range is reduced and updated, and gradients may be overwritten.
   virtual void finish() = 0;
-  // Seconds spent inside released() and ready(): to be taken off the backward pass around them.
-  virtual double callback_seconds() const = 0;
 };
 
 // Replicas: every worker all-reduces each bucket and updates all of its own parameters.
@@ -40,7 +38,6 @@ class ReplicaReducer final : public GradientReducer {
   void released() override { released_ = true; }
   void ready(Range range) override;
   void finish() override;
-  double callback_seconds() const override { return callback_seconds_; }
 
  private:
   void update_completed();
@@ -54,7 +51,6 @@ class ReplicaReducer final : public GradientReducer {
   int64_t first_collective_ = 0;  // collectives completed before this step
   size_t updated_ = 0;            // buckets of this step
   bool released_ = false;
-  double callback_seconds_ = 0.0;
 };
 
 // Shared weights: worker r folds slice r of each bucket from everybody's gradients and updates the
@@ -69,9 +65,7 @@ class SlicedReducer final : public GradientReducer {
   void released() override;
   void ready(Range range) override;
   void finish() override;
-  double callback_seconds() const override { return callback_seconds_; }
   const CommunicationCounters& counters() const { return counters_; }
-  void reset_counters();
 
  private:
   void post(Range bucket);
@@ -90,7 +84,6 @@ class SlicedReducer final : public GradientReducer {
   uint64_t posted_ = 0;  // buckets since the start
   uint64_t folded_ = 0;
   uint64_t first_ = 0;  // posted_ at the start of this step
-  double callback_seconds_ = 0.0;
   CommunicationCounters counters_;
 };
 

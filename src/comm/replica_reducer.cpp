@@ -1,5 +1,4 @@
 #include "comm/gradient_reducer.h"
-#include "comm/stopwatch.h"
 
 namespace lockstep {
 
@@ -21,7 +20,6 @@ void ReplicaReducer::begin_step(int64_t) {
 
 void ReplicaReducer::ready(Range range) {
   if (overlap_ == Overlap::off) return;
-  ScopedSeconds callback(callback_seconds_);
   while (const auto bucket = cursor_.next_complete(range.begin)) {
     communicator_.all_reduce(gradients_.subspan(bucket->begin, bucket->size()));
   }

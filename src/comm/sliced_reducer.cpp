@@ -19,11 +19,6 @@ SlicedReducer::SlicedReducer(ThreadGroup& group, int rank, std::span<float> grad
   group_.data(rank_, 0) = gradients_.data();  // the same buffer in every step: posted once
 }
 
-void SlicedReducer::reset_counters() {
-  counters_ = {};
-  callback_seconds_ = 0.0;
-}
-
 void SlicedReducer::begin_step(int64_t) {
   cursor_.reset();
   first_ = posted_;
@@ -44,7 +39,6 @@ void SlicedReducer::post(Range bucket) {
 
 void SlicedReducer::ready(Range range) {
   if (overlap_ == Overlap::off) return;
-  ScopedSeconds callback(callback_seconds_);
   while (const auto bucket = cursor_.next_complete(range.begin)) post(*bucket);
   while (folded_ < posted_ && may_fold()) fold_oldest();
 }

@@ -52,7 +52,7 @@ void train_hogwild(Run& run, int rank) {
   // Copying the shared weights is this mode's communication: no collectives, no waiting.
   CommunicationCounters counters;
   counters.communication = copying;
-  worker.add_communication(counters, 0.0);
+  worker.add_communication(counters);
   worker.add_update(updating);
   worker.publish();
 }

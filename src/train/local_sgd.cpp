@@ -90,7 +90,7 @@ void train_local_sgd(Run& run, int rank) {
       worker.end_epoch();
     }
   }
-  worker.add_communication(communicator.counters(), 0.0);
+  worker.add_communication(communicator.counters());
   worker.publish();
 }
 

@@ -1,10 +1,10 @@
 // Stops all workers after the same step, whatever they wait for in between.
 //
-// Every worker announces the step that it is about to start. When worker 0 sees a stop request it
-// freezes the gate, reads how far each has come, and sets the limit to the furthest: nobody starts
-// a step at or beyond it, and everybody finishes the steps below it, so no collective is left with
-// a missing partner. A worker that meets the frozen gate waits for worker 0 alone, which waits for
-// nobody.
+// Every worker announces the step that it is about to start. The first that sees a stop request
+// freezes the gate, reads how far the others have come, and sets the limit to the furthest: nobody
+// starts a step at or beyond it, and everybody finishes the steps below it, so no collective is
+// left with a missing partner. A worker that meets the frozen gate waits for the one that froze it,
+// which waits for nobody.
 #pragma once
 
 #include <algorithm>
@@ -19,14 +19,14 @@ namespace lockstep {
 
 class StopGate {
  public:
-  // `stop` may be null; it is polled by worker 0.
+  // `stop` may be null: never.
   StopGate(int workers, const std::atomic<int>* stop) : started_(workers), stop_(stop) {}
 
   // Called before step `step` (counted from the start of training). False: do not start it.
   bool may_start(int rank, int64_t step, const WaitPolicy& policy) {
-    // Announced before the freeze flag is read: worker 0 either counts this step or is seen.
+    // Announced before the freeze flag is read: this step is either counted or the flag is seen.
     started_[rank].step.store(step + 1, std::memory_order_seq_cst);
-    if (rank == 0 && stop_requested() && limit() == kNoLimit) set_limit();
+    if (stop_requested() && !frozen_.exchange(true, std::memory_order_seq_cst)) set_limit(rank);
     if (frozen_.load(std::memory_order_seq_cst)) {
       wait_until(
           policy, [&] { return limit() != kNoLimit; }, [] {});
@@ -44,12 +44,12 @@ class StopGate {
   };
 
   int64_t limit() const { return limit_.load(std::memory_order_acquire); }
-  void set_limit() {
-    frozen_.store(true, std::memory_order_seq_cst);
-    // Worker 0 itself has only announced its step, not started it.
-    int64_t furthest = started_[0].step.load(std::memory_order_relaxed) - 1;
-    for (size_t rank = 1; rank < started_.size(); ++rank) {
-      furthest = std::max(furthest, started_[rank].step.load(std::memory_order_seq_cst));
+  void set_limit(int rank) {
+    // The caller itself has only announced its step, not started it.
+    int64_t furthest = started_[rank].step.load(std::memory_order_relaxed) - 1;
+    for (size_t other = 0; other < started_.size(); ++other) {
+      if (static_cast<int>(other) == rank) continue;
+      furthest = std::max(furthest, started_[other].step.load(std::memory_order_seq_cst));
     }
     limit_.store(furthest, std::memory_order_release);
   }

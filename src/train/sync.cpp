@@ -38,7 +38,7 @@ void train_sliced(Run& run, int rank) {
   SlicedReducer reducer(run.group, rank, worker.gradients(), bucket_plan(run), run.overlap(),
                         [&](Range range) { worker.step().update(range, scalars); });
   train_with(worker, reducer, scalars);
-  worker.add_communication(reducer.counters(), reducer.callback_seconds());
+  worker.add_communication(reducer.counters());
   worker.publish();
 }
 
@@ -50,7 +50,7 @@ void train_replicas(Run& run, int rank) {
   ReplicaReducer reducer(communicator, worker.gradients(), bucket_plan(run), run.overlap(),
                          [&](Range range) { worker.step().update(range, scalars); });
   train_with(worker, reducer, scalars);
-  worker.add_communication(communicator.counters(), reducer.callback_seconds());
+  worker.add_communication(communicator.counters());
   worker.publish();
 }
 

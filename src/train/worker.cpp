@@ -161,10 +161,9 @@ bool Worker::checkpoint_is_due(int64_t finished_steps) const {
   return finished_steps % (every.count * run_.steps_per_epoch) == 0;
 }
 
-void Worker::add_communication(const CommunicationCounters& counters, double inside_backward) {
+void Worker::add_communication(const CommunicationCounters& counters) {
   communication_ += counters.communication;
   synchronization_ += counters.synchronization;
-  inside_backward_ += inside_backward;
   totals_.calls += counters.calls;
   totals_.bytes += counters.bytes;
   totals_.wire_bytes += counters.wire_bytes;
@@ -177,7 +176,7 @@ void Worker::publish() {
     if (std::isnan(value)) return std::nullopt;
     return value;
   };
-  seconds.compute = known(std::max(0.0, step.compute - inside_backward_));
+  seconds.compute = known(step.compute);
   seconds.data = known(step.data + sampling_);
   seconds.update = known(step.update + update_);
   if (run_.resolved.strategy != Strategy::serial) {

@@ -64,8 +64,8 @@ class Worker {
   void barrier();
 
   // Where this worker's time went besides its step. A strategy calls them once, at its end, with
-  // what its own parts measured; `inside_backward` is the part that ran within Step::gradients().
-  void add_communication(const CommunicationCounters& counters, double inside_backward);
+  // what its own parts measured.
+  void add_communication(const CommunicationCounters& counters);
   void add_update(double seconds) { update_ += seconds; }
 
   // Publishes what this worker measured. Once, at the end.
@@ -103,7 +103,6 @@ class Worker {
   double synchronization_ = 0.0;
   double sampling_ = 0.0;
   double communication_ = 0.0;
-  double inside_backward_ = 0.0;
   double update_ = 0.0;
   CommunicationTotals totals_;
   Clock::time_point epoch_start_, step_start_, progress_at_;
