@@ -51,8 +51,9 @@ struct ImageShape {
 
 enum class Normalize {
   none,      // x
-  unit,      // x / 255: for uint8
-  standard,  // (x - mean) / standard deviation of the training part; zero variance means scale 1
+  unit,      // uint8 to [0, 1]: x / 255, of `digits`, whose values end at 16, x / 16
+  standard,  // (x - mean) / standard deviation of the training part, per feature, of images per
+             // channel; zero variance means scale 1
   given,     // (x - mean) / std with the two numbers of `mean=..,std=..` (in units of `unit` for
              // uint8)
 };
@@ -76,7 +77,7 @@ struct Dataset {
       class_names;  // the label in the file of each class index, `classes` of them
   std::optional<ImageShape> image;
   Normalization normalization;
-  std::string sha256;      // of the decoded values of the training part then the test part, hex
+  std::string sha256;      // hex, of what data.h says at load_dataset
   std::string label_note;  // what was chosen: "label: column 'target' (last)", for the user
   double load_seconds = 0.0;
 
