@@ -17,16 +17,20 @@ std::vector<Range> plan_buckets(const ParameterLayout& layout, double bucket_byt
 // Which buckets of a plan are complete, given ready ranges that come in descending order.
 class BucketCursor {
  public:
-  explicit BucketCursor(const std::vector<Range>& plan) : plan_(plan) {}
-  void reset() { next_ = 0; }
+  // `plan` must outlive its use.
+  void start(const std::vector<Range>& plan) {
+    plan_ = &plan;
+    next_ = 0;
+  }
+  const std::vector<Range>& plan() const { return *plan_; }
   // Everything from `low` up is final. Returns the next complete bucket, if one is.
   std::optional<Range> next_complete(size_t low) {
-    if (next_ == plan_.size() || plan_[next_].begin < low) return std::nullopt;
-    return plan_[next_++];
+    if (next_ == plan_->size() || (*plan_)[next_].begin < low) return std::nullopt;
+    return (*plan_)[next_++];
   }
 
  private:
-  const std::vector<Range>& plan_;
+  const std::vector<Range>* plan_ = nullptr;
   size_t next_ = 0;
 };
 

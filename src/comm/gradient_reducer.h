@@ -22,7 +22,9 @@ using UpdateRange = std::function<void(Range)>;
 
 class GradientReducer : public GradientListener {
  public:
-  virtual void begin_step(int64_t step) = 0;
+  // `plan` cuts the whole buffer into buckets; every worker passes the same one. It must stay put
+  // until finish().
+  virtual void begin_step(const std::vector<Range>& plan) = 0;
   // Returns when every range is reduced and updated, and gradients may be overwritten.
   virtual void finish() = 0;
 };
@@ -31,10 +33,10 @@ class GradientReducer : public GradientListener {
 class ReplicaReducer final : public GradientReducer {
  public:
   // `gradients` is the worker's own flat buffer. All references must outlive it.
-  ReplicaReducer(Communicator& communicator, std::span<float> gradients, std::vector<Range> plan,
-                 Overlap overlap, UpdateRange update);
+  ReplicaReducer(Communicator& communicator, std::span<float> gradients, Overlap overlap,
+                 UpdateRange update);
 
-  void begin_step(int64_t step) override;
+  void begin_step(const std::vector<Range>& plan) override;
   void released() override { released_ = true; }
   void ready(Range range) override;
   void finish() override;
@@ -44,7 +46,6 @@ class ReplicaReducer final : public GradientReducer {
 
   Communicator& communicator_;
   std::span<float> gradients_;
-  std::vector<Range> plan_;
   BucketCursor cursor_;
   Overlap overlap_;
   UpdateRange update_;
@@ -58,10 +59,10 @@ class ReplicaReducer final : public GradientReducer {
 // once its gradients are in and every worker has left the chain that reads weights.
 class SlicedReducer final : public GradientReducer {
  public:
-  SlicedReducer(ThreadGroup& group, int rank, std::span<float> gradients, std::vector<Range> plan,
-                Overlap overlap, UpdateRange update);
+  SlicedReducer(ThreadGroup& group, int rank, std::span<float> gradients, Overlap overlap,
+                UpdateRange update);
 
-  void begin_step(int64_t step) override;
+  void begin_step(const std::vector<Range>& plan) override;
   void released() override;
   void ready(Range range) override;
   void finish() override;
@@ -75,7 +76,6 @@ class SlicedReducer final : public GradientReducer {
   ThreadGroup& group_;
   int rank_;
   std::span<float> gradients_;
-  std::vector<Range> plan_;
   BucketCursor cursor_;
   Overlap overlap_;
   UpdateRange update_;

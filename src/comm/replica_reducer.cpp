@@ -3,16 +3,14 @@
 namespace lockstep {
 
 ReplicaReducer::ReplicaReducer(Communicator& communicator, std::span<float> gradients,
-                               std::vector<Range> plan, Overlap overlap, UpdateRange update)
+                               Overlap overlap, UpdateRange update)
     : communicator_(communicator),
       gradients_(gradients),
-      plan_(std::move(plan)),
-      cursor_(plan_),
       overlap_(overlap),
       update_(std::move(update)) {}
 
-void ReplicaReducer::begin_step(int64_t) {
-  cursor_.reset();
+void ReplicaReducer::begin_step(const std::vector<Range>& plan) {
+  cursor_.start(plan);
   first_collective_ = communicator_.completed();
   updated_ = 0;
   released_ = false;
@@ -29,7 +27,7 @@ void ReplicaReducer::ready(Range range) {
 
 void ReplicaReducer::update_completed() {
   const auto completed = static_cast<size_t>(communicator_.completed() - first_collective_);
-  while (updated_ < completed) update_(plan_[updated_++]);
+  while (updated_ < completed) update_(cursor_.plan()[updated_++]);
 }
 
 void ReplicaReducer::finish() {
@@ -38,7 +36,7 @@ void ReplicaReducer::finish() {
     if (overlap_ == Overlap::off) communicator_.wait();
   }
   communicator_.wait();
-  while (updated_ < plan_.size()) update_(plan_[updated_++]);
+  while (updated_ < cursor_.plan().size()) update_(cursor_.plan()[updated_++]);
 }
 
 }  // namespace lockstep

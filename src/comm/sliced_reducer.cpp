@@ -7,20 +7,18 @@ namespace lockstep {
 using Progress = ThreadGroup::Progress;
 
 SlicedReducer::SlicedReducer(ThreadGroup& group, int rank, std::span<float> gradients,
-                             std::vector<Range> plan, Overlap overlap, UpdateRange update)
+                             Overlap overlap, UpdateRange update)
     : group_(group),
       rank_(rank),
       gradients_(gradients),
-      plan_(std::move(plan)),
-      cursor_(plan_),
       overlap_(overlap),
       update_(std::move(update)),
       sources_(group.size()) {
   group_.data(rank_, 0) = gradients_.data();  // the same buffer in every step: posted once
 }
 
-void SlicedReducer::begin_step(int64_t) {
-  cursor_.reset();
+void SlicedReducer::begin_step(const std::vector<Range>& plan) {
+  cursor_.start(plan);
   first_ = posted_;
   ++step_;
 }
@@ -49,7 +47,7 @@ bool SlicedReducer::may_fold() const {
 }
 
 void SlicedReducer::fold_oldest() {
-  const Range slice = slice_of(plan_[folded_ - first_], rank_, group_.size());
+  const Range slice = slice_of(cursor_.plan()[folded_ - first_], rank_, group_.size());
   {
     ScopedSeconds moving(counters_.communication);
     for (int rank = 0; rank < group_.size(); ++rank) {

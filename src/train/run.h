@@ -57,6 +57,9 @@ struct Run {
   std::vector<Slot> slots;
   std::vector<BatchMetrics> eval_blocks;  // one a block of the test part
 
+  size_t bucket_index = 0;    // --bucket-mb auto: worker 0's choice, between two barriers
+  double bucket_bytes = 0.0;  // in use at the end
+
   // Worker 0 alone, or everybody between two barriers.
   EpochBook book;
   std::vector<float> step_seconds;

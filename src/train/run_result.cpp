@@ -66,6 +66,13 @@ CommunicationTotals totals_of(const Run& run, double epochs_done) {
   return totals;
 }
 
+// "0.25", "inf"; with a note where it was found by measurement.
+std::string bucket_name(const Run& run) {
+  const double bytes = run.bucket_bytes;
+  const std::string size = std::isinf(bytes) ? "inf" : fmt::format("{:.4g}", bytes / 1e6);
+  return run.config.bucket_mb ? size : size + " (auto)";
+}
+
 void add_strategy_options(const Run& run, RunResult& result) {
   const Config& config = run.config;
   auto& options = result.strategy_options;
@@ -74,10 +81,7 @@ void add_strategy_options(const Run& run, RunResult& result) {
     options.emplace_back("update", sliced ? "sliced" : "replicas");
     if (!sliced) options.emplace_back("allreduce", to_string(run.resolved.allreduce));
     options.emplace_back("overlap", config.overlap == Toggle::on ? "on" : "off");
-    options.emplace_back("bucket_mb", !config.bucket_mb ? "auto"
-                                      : std::isinf(*config.bucket_mb)
-                                          ? "inf"
-                                          : fmt::format("{:g}", *config.bucket_mb));
+    options.emplace_back("bucket_mb", bucket_name(run));
   }
   if (run.resolved.strategy == Strategy::local_sgd) {
     options.emplace_back("sync_every", to_string(config.sync_every));

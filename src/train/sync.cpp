@@ -1,41 +1,47 @@
-#include <limits>
-
 #include "comm/gradient_reducer.h"
 #include "comm/thread_communicator.h"
+#include "train/bucket_tuner.h"
 #include "train/strategies.h"
 
 namespace lockstep {
 
 namespace {
 
-// The largest bucket that --bucket-mb auto takes: two workers then fold one slab while the next is
-// still being computed.
-constexpr double kAutoBucketBytes = 256.0 * 1024.0;
-
-std::vector<Range> bucket_plan(const Run& run) {
+BucketTuner make_tuner(const Run& run) {
   const std::optional<double> bucket_mb = run.config.bucket_mb;
-  return plan_buckets(run.layout, bucket_mb ? *bucket_mb * 1e6 : kAutoBucketBytes);
+  const auto bytes = bucket_mb ? std::optional(*bucket_mb * 1e6) : std::nullopt;
+  return {run.layout, bytes, run.config.epochs * run.steps_per_epoch};
+}
+
+void agree_on_bucket(Worker& worker, BucketTuner& tuner) {
+  if (worker.rank() == 0) worker.run().bucket_index = tuner.fastest();
+  worker.barrier();
+  tuner.settle(worker.run().bucket_index);
 }
 
 // `scalars` are those that the reducer's updates use.
 void train_with(Worker& worker, GradientReducer& reducer, UpdateScalars& scalars) {
+  BucketTuner tuner = make_tuner(worker.run());
   while (worker.begin_epoch()) {
     while (const GlobalBatch* batch = worker.next_batch()) {
+      const Clock::time_point start = Clock::now();
       scalars = worker.scalars(*batch, batch->count);
-      reducer.begin_step(batch->global_step);
+      reducer.begin_step(tuner.plan());
       const BatchMetrics metrics = worker.step().gradients(batch->share, reducer);
       reducer.finish();
       worker.count(metrics);
+      if (tuner.step_done(seconds_between(start, Clock::now()))) agree_on_bucket(worker, tuner);
     }
     worker.end_epoch();
   }
+  if (worker.rank() == 0) worker.run().bucket_bytes = tuner.bytes();
 }
 
 // One set of weights; each worker updates its own slice of it.
 void train_sliced(Run& run, int rank) {
   Worker worker(run, rank, Weights::shared, State::shared);
   UpdateScalars scalars;
-  SlicedReducer reducer(run.group, rank, worker.gradients(), bucket_plan(run), run.overlap(),
+  SlicedReducer reducer(run.group, rank, worker.gradients(), run.overlap(),
                         [&](Range range) { worker.step().update(range, scalars); });
   train_with(worker, reducer, scalars);
   worker.add_communication(reducer.counters());
@@ -47,7 +53,7 @@ void train_replicas(Run& run, int rank) {
   Worker worker(run, rank, Weights::own, State::own);
   ThreadCommunicator communicator(run.group, rank, run.resolved.allreduce);
   UpdateScalars scalars;
-  ReplicaReducer reducer(communicator, worker.gradients(), bucket_plan(run), run.overlap(),
+  ReplicaReducer reducer(communicator, worker.gradients(), run.overlap(),
                          [&](Range range) { worker.step().update(range, scalars); });
   train_with(worker, reducer, scalars);
   worker.add_communication(communicator.counters());

@@ -43,7 +43,8 @@ TEST(BucketPlan, BucketsStayWithinTheirSize) {
 
 TEST(BucketCursor, HandsOutABucketOnceEverythingInItIsFinal) {
   const std::vector<Range> plan = {{96, 128}, {32, 96}, {0, 32}};
-  BucketCursor cursor(plan);
+  BucketCursor cursor;
+  cursor.start(plan);
   EXPECT_FALSE(cursor.next_complete(128));
   EXPECT_EQ(cursor.next_complete(64), (Range{96, 128}));
   EXPECT_FALSE(cursor.next_complete(64));

@@ -54,14 +54,14 @@ TEST(SlicedReducer, EveryWeightIsUpdatedOnceAStepWhateverTheBuckets) {
         std::vector<float> weights(layout.size());
         on_workers(workers, [&](ThreadGroup& group, int rank) {
           Buffer<float> gradients(layout.size());
-          SlicedReducer reducer(group, rank, gradients.span(), plan_buckets(layout, bytes), overlap,
-                                [&](Range range) {
-                                  for (size_t i = range.begin; i < range.end; ++i) {
-                                    weights[i] -= gradients[i];
-                                  }
-                                });
+          const std::vector<Range> plan = plan_buckets(layout, bytes);
+          SlicedReducer reducer(group, rank, gradients.span(), overlap, [&](Range range) {
+            for (size_t i = range.begin; i < range.end; ++i) {
+              weights[i] -= gradients[i];
+            }
+          });
           for (int step = 0; step < kSteps; ++step) {
-            reducer.begin_step(step);
+            reducer.begin_step(plan);
             backward(rank, step, gradients.span(), reducer);
             reducer.finish();
           }
@@ -82,14 +82,14 @@ TEST(ReplicaReducer, ReplicasStayEqualWhateverTheBucketsAndTheAlgorithm) {
           std::vector<float> weights(layout.size());
           Buffer<float> gradients(layout.size());
           ThreadCommunicator communicator(group, rank, algorithm);
-          ReplicaReducer reducer(communicator, gradients.span(), plan_buckets(layout, bytes),
-                                 overlap, [&](Range range) {
-                                   for (size_t i = range.begin; i < range.end; ++i) {
-                                     weights[i] -= gradients[i];
-                                   }
-                                 });
+          const std::vector<Range> plan = plan_buckets(layout, bytes);
+          ReplicaReducer reducer(communicator, gradients.span(), overlap, [&](Range range) {
+            for (size_t i = range.begin; i < range.end; ++i) {
+              weights[i] -= gradients[i];
+            }
+          });
           for (int step = 0; step < kSteps; ++step) {
-            reducer.begin_step(step);
+            reducer.begin_step(plan);
             backward(rank, step, gradients.span(), reducer);
             reducer.finish();
           }
