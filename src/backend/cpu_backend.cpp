@@ -1,6 +1,6 @@
 #include "backend/cpu_step.h"
-#include "backend/gemm_step.h"
 #include "backend/logistic_step.h"
+#include "backend/panel_step.h"
 #include "lockstep/backend.h"
 #include "lockstep/error.h"
 
@@ -26,14 +26,14 @@ class CpuBackend final : public Backend {
     if (is_logistic(model)) {
       return make_logistic_step(model, layout, normalization, memory, options);
     }
-    return make_gemm_step(model, layout, normalization, memory, options);
+    return make_panel_step(model, layout, normalization, memory, options);
   }
 
   size_t workspace_bytes(const Model& model, const StepOptions& options) const override {
     const size_t parts =
         CpuStep::workspace_bytes(static_cast<size_t>(model.parameter_count()), options);
     return parts + (is_logistic(model) ? logistic_step_workspace_bytes(model)
-                                       : gemm_step_workspace_bytes(model, options));
+                                       : panel_step_workspace_bytes(model, options));
   }
 };
 

@@ -41,6 +41,10 @@ MlpPlan plan_mlp(const Model& model) {
     width = linear.outputs;
   }
   if (plan.stages.empty()) refuse("it has no linear layer");
+  const LinearStage& last = plan.stages.back();
+  if (last.activation != Activation::none || last.dropout.present()) {
+    refuse("its last layer must give logits, without activation or dropout");
+  }
   if (model.loss == Loss::binary_cross_entropy && width != 1) {
     refuse("binary cross-entropy needs one output, not " + std::to_string(width));
   }

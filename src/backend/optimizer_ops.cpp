@@ -4,7 +4,7 @@
 #define HWY_TARGET_INCLUDE "backend/optimizer_ops.cpp"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
-#include "backend/simd-inl.h"
+#include "backend/update-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep {
@@ -12,43 +12,16 @@ namespace HWY_NAMESPACE {
 namespace {
 
 void update_sgd(const UpdateScalars& s, const UpdateArrays& a, size_t size) {
-  for_each_vector(size, [&](auto load_at, auto store_at) HWY_ATTR {
-    Floats weight = load_at(a.values);
-    sgd_plain(s, load_at(a.gradients), weight);
-    store_at(weight, a.values);
-  });
+  update_range<SgdRule>(s, a, size);
 }
-
 void update_momentum(const UpdateScalars& s, const UpdateArrays& a, size_t size) {
-  for_each_vector(size, [&](auto load_at, auto store_at) HWY_ATTR {
-    Floats weight = load_at(a.values);
-    Floats velocity = load_at(a.state0);
-    sgd_momentum(s, load_at(a.gradients), weight, velocity);
-    store_at(velocity, a.state0);
-    store_at(weight, a.values);
-  });
+  update_range<MomentumRule>(s, a, size);
 }
-
 void update_nesterov(const UpdateScalars& s, const UpdateArrays& a, size_t size) {
-  for_each_vector(size, [&](auto load_at, auto store_at) HWY_ATTR {
-    Floats weight = load_at(a.values);
-    Floats velocity = load_at(a.state0);
-    sgd_nesterov(s, load_at(a.gradients), weight, velocity);
-    store_at(velocity, a.state0);
-    store_at(weight, a.values);
-  });
+  update_range<NesterovRule>(s, a, size);
 }
-
 void update_adam(const UpdateScalars& s, const UpdateArrays& a, size_t size) {
-  for_each_vector(size, [&](auto load_at, auto store_at) HWY_ATTR {
-    Floats weight = load_at(a.values);
-    Floats mean = load_at(a.state0);
-    Floats variance = load_at(a.state1);
-    adam(s, load_at(a.gradients), weight, mean, variance);
-    store_at(mean, a.state0);
-    store_at(variance, a.state1);
-    store_at(weight, a.values);
-  });
+  update_range<AdamRule>(s, a, size);
 }
 
 }  // namespace

@@ -60,6 +60,10 @@ struct Floats {
     const FloatVector power = hn::Exp(d, hn::Min(a.raw, hn::Set(d, 104.0f)));
     return Floats(hn::IfThenElse(hn::Eq(a.raw, a.raw), power, a.raw));
   }
+  // For arguments > 0; NaN stays NaN.
+  friend HWY_INLINE Floats log(Floats a) {
+    return Floats(hn::IfThenElse(hn::Eq(a.raw, a.raw), hn::Log(FloatTag(), a.raw), a.raw));
+  }
   friend HWY_INLINE Floats log1p(Floats a) { return Floats(hn::Log1p(FloatTag(), a.raw)); }
 };
 

@@ -1,0 +1,252 @@
+#include "backend/panel_step.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "backend/cpu_step.h"
+#include "backend/gather.h"
+#include "backend/mlp_plan.h"
+#include "backend/panel_gemm.h"
+#include "backend/panel_loss.h"
+#include "backend/panel_ops.h"
+#include "backend/slabs.h"
+
+namespace lockstep {
+namespace {
+
+// Row-major rows for whole panels of samples.
+class Rows {
+ public:
+  Rows(int64_t samples, int64_t columns)
+      : columns_(columns), data_(panels_of(samples) * kPanelSamples * spread_stride(columns)) {}
+  // `count` rows from row `first` on.
+  Matrix view(int64_t first, int64_t count) {
+    const int64_t stride = spread_stride(columns_);
+    return {data_.data() + first * stride, count, columns_, stride};
+  }
+
+ private:
+  int64_t columns_;
+  Buffer<float> data_;
+};
+
+class PanelBuffer {
+ public:
+  PanelBuffer(int64_t samples, int64_t features)
+      : features_(features), data_(panels_of(samples) * panel_floats(features)) {}
+  // The panels of `samples` samples from sample `first`, a panel's first, on.
+  Panels view(int64_t first, int64_t samples) {
+    const int64_t stride = panel_floats(features_);
+    return {data_.data() + first / kPanelSamples * stride, samples, features_, stride};
+  }
+
+ private:
+  int64_t features_;
+  Buffer<float> data_;
+};
+
+// Samples that go through all layers together, forward and back: as many panels of the widest
+// layer as leave the second-level cache half free.
+int64_t group_samples(const Model& model, const MlpPlan& plan, int64_t capacity) {
+  constexpr int64_t kCacheFloats = (int64_t{512} << 10) / sizeof(float);
+  int64_t widest = model.inputs;
+  for (const LinearStage& stage : plan.stages) widest = std::max(widest, stage.outputs);
+  const int64_t fitting = kCacheFloats / panel_floats(widest);
+  return std::min(std::clamp<int64_t>(fitting, 1, 8), panels_of(capacity)) * kPanelSamples;
+}
+
+class PanelStep final : public CpuStep {
+ public:
+  PanelStep(const Model& model, const ParameterLayout& layout, const Normalization& normalization,
+            const StepMemory& memory, const StepOptions& options)
+      : CpuStep(layout, memory, options),
+        plan_(plan_mlp(model)),
+        scaling_(normalization, model.inputs),
+        capacity_(part_capacity(options)),
+        group_(group_samples(model, plan_, capacity_)),
+        seed_(options.seed),
+        input_(capacity_, model.inputs),
+        input_panels_(group_, model.inputs) {
+    int64_t widest = 0;
+    for (const LinearStage& stage : plan_.stages) {
+      widest = std::max(widest, stage.outputs);
+      slabs_.push_back(slabs_of(layout.weight(stage.layer), slab_floats(options)));
+      gradients_.emplace_back(capacity_, stage.outputs);
+      if (&stage == &plan_.stages.back()) break;
+      outputs_.emplace_back(capacity_, stage.outputs);
+      output_panels_.emplace_back(group_, stage.outputs);
+    }
+    bias_gradient_ = Buffer<float>(widest);
+  }
+
+  BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
+    clock_.start();
+    BatchMetrics metrics;
+    for (int64_t first = 0; first < batch.size(); first += group_) {
+      const Batch part = slice_of_batch(batch, first, std::min(group_, batch.size() - first));
+      gather_rows(part);
+      const Panels output = forward(part, 0, Mode::evaluate);
+      metrics += panel_loss(plan_.loss, part, output);
+      if (!logits.empty()) copy_logits(output, logits.data() + first * output.features);
+    }
+    clock_.lap(seconds_.compute);
+    return metrics;
+  }
+
+ protected:
+  BatchMetrics propagate(const Batch& part, float*) override {
+    samples_ = part.size();
+    gather_rows(part);
+    if (plan_.input_dropout.present()) {
+      apply_dropout(dropout_of(plan_.input_dropout, part.epoch), part, input_.view(0, samples_));
+    }
+    BatchMetrics metrics;
+    for (int64_t first = 0; first < samples_; first += group_) {
+      const Batch group = slice_of_batch(part, first, std::min(group_, samples_ - first));
+      const Panels logits = forward(group, first, Mode::train);
+      metrics += panel_loss_backward(plan_.loss, group, logits);
+      backward(group, first);
+    }
+    return metrics;
+  }
+
+  void weight_gradients(float* gradients, const RangeSink& done) override {
+    for (size_t l = plan_.stages.size(); l-- > 0;) {
+      const LinearStage& stage = plan_.stages[l];
+      const ConstPanels dy = gradients_[l].view(0, samples_);
+      const TensorSpec& bias = layout_.bias(stage.layer);
+      panel_bias_gradient(dy, gradients + bias.offset);
+      done(bias.range());
+      const size_t weight = layout_.weight(stage.layer).offset;
+      for (const Slab& slab : slabs_[l]) {
+        panel_weight_gradient(dy, rows_into(l), slab.units,
+                              gradients + weight + slab.units.begin * stage.inputs);
+        if (!slab.range.empty()) done(slab.range);
+      }
+    }
+  }
+
+  bool fuses_update() const override { return true; }
+
+  void update_weights(const UpdateScalars& scalars) override {
+    for (size_t l = plan_.stages.size(); l-- > 0;) {
+      const LinearStage& stage = plan_.stages[l];
+      const ConstPanels dy = gradients_[l].view(0, samples_);
+      const TensorSpec& bias = layout_.bias(stage.layer);
+      const UpdateArrays biases = arrays(bias.offset);
+      panel_bias_gradient(dy, bias_gradient_.data());
+      apply_update(rule(), scalars,
+                   {biases.values, bias_gradient_.data(), biases.state0, biases.state1}, bias.size);
+      panel_weight_update(dy, rows_into(l), {0, stage.outputs}, rule(), scalars,
+                          arrays(layout_.weight(stage.layer).offset));
+    }
+  }
+
+ private:
+  enum class Mode { train, evaluate };
+
+  DropoutKey dropout_of(const DropoutSpec& spec, uint32_t epoch) const {
+    return dropout_key(seed_, spec.layer, epoch, spec.p);
+  }
+
+  LayerEnd end_of(const LinearStage& stage, uint32_t epoch, Mode mode) const {
+    LayerEnd end{stage.activation, {}};
+    if (mode == Mode::train && stage.dropout.present()) {
+      end.dropout = dropout_of(stage.dropout, epoch);
+    }
+    return end;
+  }
+
+  LinearWeights weights(const LinearStage& stage) const {
+    return {values(layout_.weight(stage.layer).offset), values(layout_.bias(stage.layer).offset),
+            stage.outputs, stage.inputs};
+  }
+
+  // The row-major input of stage `l`, for the weight gradient.
+  ConstMatrix rows_into(size_t l) {
+    return l == 0 ? input_.view(0, samples_) : outputs_[l - 1].view(0, samples_);
+  }
+
+  void gather_rows(const Batch& part) {
+    const Matrix rows = input_.view(0, part.size());
+    clock_.lap(seconds_.compute);
+    gather(part, scaling_, rows.data, rows.stride);
+    clock_.lap(seconds_.data);
+  }
+
+  // Through all layers; `first` is the group's first sample within the part. Returns the logits,
+  // in the panels of their gradient.
+  Panels forward(const Batch& group, int64_t first, Mode mode) {
+    const int64_t size = group.size();
+    Panels x = input_panels_.view(0, size);
+    rows_to_panels(input_.view(first, size), x);
+    for (size_t l = 0; l < plan_.stages.size(); ++l) {
+      const LinearStage& stage = plan_.stages[l];
+      const bool last = l + 1 == plan_.stages.size();
+      const Panels y = last ? gradients_[l].view(first, size) : output_panels_[l].view(0, size);
+      panel_forward(weights(stage), x, y);
+      const Matrix rows = last || mode == Mode::evaluate ? Matrix{} : outputs_[l].view(first, size);
+      finish_layer(end_of(stage, group.epoch, mode), group, y, rows);
+      x = y;
+    }
+    return x;
+  }
+
+  void backward(const Batch& group, int64_t first) {
+    const int64_t size = group.size();
+    for (size_t l = plan_.stages.size() - 1; l > 0; --l) {
+      const LinearStage& below = plan_.stages[l - 1];
+      const Panels dx = gradients_[l - 1].view(first, size);
+      panel_input_gradient(weights(plan_.stages[l]), gradients_[l].view(first, size), dx);
+      finish_layer_backward(end_of(below, group.epoch, Mode::train), group,
+                            output_panels_[l - 1].view(0, size), dx);
+    }
+  }
+
+  static void copy_logits(ConstPanels panels, float* logits) {
+    for (int64_t i = 0; i < panels.samples; ++i) {
+      const float* lane = panels.panel(i / kPanelSamples) + i % kPanelSamples;
+      for (int64_t j = 0; j < panels.features; ++j) {
+        logits[i * panels.features + j] = lane[j * kPanelSamples];
+      }
+    }
+  }
+
+  MlpPlan plan_;
+  FeatureScaling scaling_;
+  int64_t capacity_;  // samples of a part
+  int64_t group_;     // samples that pass through the layers together
+  uint64_t seed_;
+  int64_t samples_ = 0;  // of the part in hand
+  Rows input_;
+  PanelBuffer input_panels_;                // of a group
+  std::vector<Rows> outputs_;               // of each stage but the last, after its LayerEnd
+  std::vector<PanelBuffer> output_panels_;  // the same, of a group
+  std::vector<PanelBuffer> gradients_;      // of each stage's output before its LayerEnd
+  Buffer<float> bias_gradient_;             // of one stage, where the update is fused
+  std::vector<std::vector<Slab>> slabs_;    // of each stage's weight
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_panel_step(const Model& model, const ParameterLayout& layout,
+                                      const Normalization& normalization, const StepMemory& memory,
+                                      const StepOptions& options) {
+  return std::make_unique<PanelStep>(model, layout, normalization, memory, options);
+}
+
+size_t panel_step_workspace_bytes(const Model& model, const StepOptions& options) {
+  const MlpPlan plan = plan_mlp(model);
+  const int64_t capacity = CpuStep::part_capacity(options);
+  const int64_t group = group_samples(model, plan, capacity);
+  int64_t floats = panels_of(capacity) * kPanelSamples * spread_stride(model.inputs) +
+                   panels_of(group) * panel_floats(model.inputs);
+  for (const LinearStage& stage : plan.stages) {
+    floats += panels_of(capacity) *
+                  (panel_floats(stage.outputs) + kPanelSamples * spread_stride(stage.outputs)) +
+              panels_of(group) * panel_floats(stage.outputs);
+  }
+  return floats * sizeof(float);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,16 @@
+// The float32 step of a network of linear layers, on panels (backend/panel.h) and own kernels.
+#pragma once
+
+#include <memory>
+
+#include "lockstep/backend.h"
+
+namespace lockstep {
+
+std::unique_ptr<Step> make_panel_step(const Model& model, const ParameterLayout& layout,
+                                      const Normalization& normalization, const StepMemory& memory,
+                                      const StepOptions& options);
+
+size_t panel_step_workspace_bytes(const Model& model, const StepOptions& options);
+
+}  // namespace lockstep

@@ -1,0 +1,29 @@
+#include "backend/slabs.h"
+
+#include <algorithm>
+
+namespace lockstep {
+namespace {
+
+// Slabs that are multiples of this leave no low tiles (12 x 2 or 6 x 2 vectors).
+constexpr int64_t kTileUnits = 12;
+
+}  // namespace
+
+std::vector<Slab> slabs_of(const TensorSpec& weight, size_t slab_floats) {
+  const int64_t outputs = weight.shape[0], inputs = weight.shape[1];
+  int64_t units = std::max<int64_t>(static_cast<int64_t>(slab_floats) / inputs, 1);
+  if (units > kTileUnits) units = units / kTileUnits * kTileUnits;
+  std::vector<Slab> slabs;
+  size_t reported = weight.range().end;
+  for (int64_t end = outputs; end > 0; end -= units) {
+    const int64_t begin = std::max<int64_t>(end - units, 0);
+    const size_t first = begin == 0 ? weight.offset : padded(weight.offset + begin * inputs);
+    const size_t final_from = std::min(first, reported);
+    slabs.push_back({{begin, end}, {final_from, reported}});
+    reported = final_from;
+  }
+  return slabs;
+}
+
+}  // namespace lockstep
