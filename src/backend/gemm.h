@@ -6,9 +6,14 @@
 // other threads. Without rows nothing is written, an empty sum is zero.
 #pragma once
 
+#include <string>
+
 #include "backend/matrix.h"
 
 namespace lockstep {
+
+// The implementation's name, version and instruction set: "oneDNN 2.6.0 (avx512_core)".
+std::string gemm_library();
 
 // Threads that the following products of the calling thread may use. Each worker sets its own:
 // a library that starts a thread per core inside every worker halves the machine's throughput.

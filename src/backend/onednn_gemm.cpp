@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "backend/gemm.h"
 #include "lockstep/error.h"
@@ -19,11 +20,32 @@ void check(dnnl_status_t status) {
               "report this with the output of `lockstep doctor`");
 }
 
+// An instruction set's bits contain those of the sets that it extends.
+const char* name_of(dnnl_cpu_isa_t isa) {
+  constexpr std::pair<int, const char*> kNames[] = {
+      {dnnl_cpu_isa_avx512_core_amx, "AVX-512 with AMX"},
+      {dnnl_cpu_isa_avx512_core_bf16, "AVX-512 with bf16"},
+      {dnnl_cpu_isa_avx512_core, "AVX-512"},
+      {dnnl_cpu_isa_avx2, "AVX2"},
+      {dnnl_cpu_isa_avx, "AVX"},
+      {dnnl_cpu_isa_sse41, "SSE4.1"}};
+  for (const auto& [bits, name] : kNames) {
+    if ((isa & bits) == bits) return name;
+  }
+  return "plain";
+}
+
 void clear(Matrix matrix) {
   for (int64_t i = 0; i < matrix.rows; ++i) std::fill_n(matrix.row(i), matrix.columns, 0.0f);
 }
 
 }  // namespace
+
+std::string gemm_library() {
+  const dnnl_version_t* version = dnnl_version();
+  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+         std::to_string(version->patch) + " (" + name_of(dnnl_get_effective_cpu_isa()) + ")";
+}
 
 void set_gemm_threads(int threads) {
   if (omp_set_num_threads) omp_set_num_threads(threads);

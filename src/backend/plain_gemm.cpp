@@ -5,6 +5,10 @@
 
 namespace lockstep {
 
+std::string gemm_library() {
+  return "plain loops";
+}
+
 void set_gemm_threads(int) {}
 
 void multiply_transposed(ConstMatrix x, ConstMatrix w, Matrix y) {

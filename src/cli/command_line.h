@@ -23,7 +23,7 @@ const std::vector<CommandSpec>& command_specs();
 struct Invocation {
   const CommandSpec* command = nullptr;  // null: `help` or `version` alone
   std::string positional;
-  Layer flags;
+  GivenValues flags;
   bool help = false;
   bool version = false;
 };

@@ -18,9 +18,10 @@ const char* to_string(Section section);
 
 // The commands that take an option, as bits.
 using Commands = unsigned;
-inline constexpr Commands kTrain = 1, kCompare = 2, kEval = 4, kPredict = 8, kOther = 16;
+inline constexpr Commands kTrain = 1, kCompare = 2, kEval = 4, kPredict = 8, kDataInfo = 16,
+                          kDoctor = 32, kOther = 64;
 inline constexpr Commands kTraining = kTrain | kCompare;
-inline constexpr Commands kEverywhere = kTraining | kEval | kPredict | kOther;
+inline constexpr Commands kEverywhere = kTraining | kEval | kPredict | kDataInfo | kDoctor | kOther;
 
 struct Option {
   std::string key;  // "batch-size": flag --batch-size, TOML batch-size, LOCKSTEP_BATCH_SIZE

@@ -25,7 +25,8 @@ std::vector<Option> data_options() {
           "shuffle", "KIND", "epoch (a new order each epoch) or none",
           [](auto& s) -> auto& { return s.config.data.shuffle; }),
   };
-  rows[0].commands |= kEval | kPredict;
+  for (Option& option : rows) option.commands |= kDataInfo;
+  rows[0].commands = kTraining | kEval | kPredict;
   rows[1].excludes = "test-fraction";
   rows[2].excludes = "test-data";
   return rows;
@@ -131,6 +132,7 @@ std::vector<Option> optimizer_options() {
   find(rows, "batch-size")->excludes = "per-worker-batch";
   find(rows, "per-worker-batch")->excludes = "batch-size";
   find(rows, "init")->excludes = "resume";
+  find(rows, "seed")->commands |= kDataInfo;
   return rows;
 }
 

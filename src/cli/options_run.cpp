@@ -128,6 +128,7 @@ std::vector<Option> folder_options() {
           [](auto& s) -> auto& { return s.config.resume; }),
   };
   for (Option& option : rows) option.saved = false;
+  rows[0].commands |= kDoctor;
   rows[2].commands = kTrain;
   rows[3].commands = kTrain;
   rows[3].excludes = "init";

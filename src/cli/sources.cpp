@@ -14,11 +14,9 @@ namespace lockstep::cli {
 namespace {
 
 constexpr std::string_view kPrefix = "LOCKSTEP_";
+// Variables of the data sets: no options.
 constexpr std::string_view kDataFolder = "LOCKSTEP_DATA";
-
-bool holds(const Layer& layer, const std::string& key) {
-  return std::ranges::find(layer, key, &GivenValue::key) != layer.end();
-}
+constexpr std::string_view kDataUrl = "LOCKSTEP_DATA_URL";
 
 void set(const Option& option, const GivenValue& value, Settings& settings) {
   try {
@@ -46,10 +44,14 @@ void refuse_mistyped(const std::string& name) {
 
 }  // namespace
 
-void apply(const Layer& layer, Settings& settings) {
-  for (const GivenValue& value : layer) {
+bool holds(const GivenValues& values, const std::string& key) {
+  return std::ranges::find(values, key, &GivenValue::key) != values.end();
+}
+
+void apply_values(const GivenValues& values, Settings& settings) {
+  for (const GivenValue& value : values) {
     const Option& option = *find_option(value.key);
-    if (!option.excludes.empty() && !holds(layer, option.excludes)) {
+    if (!option.excludes.empty() && !holds(values, option.excludes)) {
       find_option(option.excludes)->reset(settings);
       settings.given.erase(option.excludes);
     }
@@ -58,23 +60,23 @@ void apply(const Layer& layer, Settings& settings) {
   }
 }
 
-Layer environment_layer(Commands commands) {
-  Layer layer;
+GivenValues environment_values(Commands commands) {
+  GivenValues values;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const size_t equals = text.find('=');
     if (!text.starts_with(kPrefix) || equals == std::string_view::npos) continue;
     const std::string name(text.substr(0, equals));
-    if (name == kDataFolder) continue;
+    if (name == kDataFolder || name == kDataUrl) continue;
     const auto option =
         std::ranges::find(options(), name, [](const Option& o) { return variable_name(o.key); });
     if (option == options().end()) {
       refuse_mistyped(name);
     } else if (option->commands & commands) {
-      layer.push_back({option->key, std::string(text.substr(equals + 1)), name});
+      values.push_back({option->key, std::string(text.substr(equals + 1)), name});
     }
   }
-  return layer;
+  return values;
 }
 
 void finish(Settings& settings) {

@@ -16,18 +16,19 @@ struct GivenValue {
   std::string text;
   std::string origin;
 };
-using Layer = std::vector<GivenValue>;
+using GivenValues = std::vector<GivenValue>;
+bool holds(const GivenValues& values, const std::string& key);
 
-// Sets `layer` over what weaker sources left in `settings`; a value also replaces what its option
+// Sets `values` over what weaker sources left in `settings`; a value also replaces what its option
 // excludes, where that came from a weaker source. Throws Error{usage} naming the origin.
-void apply(const Layer& layer, Settings& settings);
+void apply_values(const GivenValues& values, Settings& settings);
 
 // The LOCKSTEP_* variables of the options that one of `commands` takes. A variable that resembles
 // an option without being one throws Error{usage} naming it; others are not this program's.
 // LOCKSTEP_DATA is no option: it is the folder of named data sets.
-Layer environment_layer(Commands commands);
+GivenValues environment_values(Commands commands);
 
-// What depends on several options, after the last layer: Adam's own default learning rate, and the
+// What depends on several options, after the last source: Adam's own default learning rate, and the
 // refusal of options that the model does not have.
 void finish(Settings& settings);
 

@@ -96,7 +96,7 @@ ModeTable read_mode(const std::string& file, const toml::table& table) {
     } else {
       const GivenValue value = option_value(file, key, node, {"mode", "name"});
       Settings scratch;
-      apply({value}, scratch);  // a bad value is refused here, where its line is known
+      apply_values({value}, scratch);  // a bad value is refused here, where its line is known
       mode.options.emplace_back(value.key, value.text);
     }
   }
@@ -129,14 +129,14 @@ std::string read_file(const std::string& path) {
 
 }  // namespace
 
-Layer read_toml(std::string_view text, const std::string& name, Settings& settings) {
+GivenValues read_toml(std::string_view text, const std::string& name, Settings& settings) {
   toml::table table;
   try {
     table = toml::parse(text, name);
   } catch (const toml::parse_error& error) {
     refuse(place(name, error.source()), std::string(error.description()), "correct the TOML");
   }
-  Layer layer;
+  GivenValues values;
   for (const auto& [key, node] : table) {
     const std::string where = place(name, key.source());
     if (key.str() == "title") {
@@ -148,13 +148,14 @@ Layer read_toml(std::string_view text, const std::string& name, Settings& settin
     } else if (key.str() == "mode") {
       read_modes(name, node, settings);
     } else {
-      layer.push_back(option_value(name, key, node, {"title", "description", "published", "mode"}));
+      values.push_back(
+          option_value(name, key, node, {"title", "description", "published", "mode"}));
     }
   }
-  return layer;
+  return values;
 }
 
-Layer read_experiment(const std::string& name_or_path, Settings& settings) {
+GivenValues read_experiment(const std::string& name_or_path, Settings& settings) {
   settings.source = name_or_path;
   for (const Experiment& experiment : experiments()) {
     if (experiment.name == name_or_path) {

@@ -15,10 +15,10 @@ namespace lockstep::cli {
 
 // Reads `text`: its options are returned, the rest is put into `settings`. `name` names the file in
 // messages. Throws Error{usage} with the line; an unknown key names the nearest known one.
-Layer read_toml(std::string_view text, const std::string& name, Settings& settings);
+GivenValues read_toml(std::string_view text, const std::string& name, Settings& settings);
 
 // The same for an embedded experiment's name or a file's path, which becomes settings.source.
-Layer read_experiment(const std::string& name_or_path, Settings& settings);
+GivenValues read_experiment(const std::string& name_or_path, Settings& settings);
 
 // `settings` as a TOML text that gives them again, for the saved options of `commands`.
 std::string write_toml(const Settings& settings, Commands commands, const std::string& comment);

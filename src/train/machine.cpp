@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "backend/gemm.h"
 #include "train/processors.h"
 
 namespace lockstep {
@@ -113,6 +114,7 @@ Machine describe_machine() {
   machine.memory_bytes = memory_limit(kilobytes_in_meminfo("MemTotal"));
   machine.memory_available = std::min(kilobytes_in_meminfo("MemAvailable"), machine.memory_bytes);
   machine.simd = simd_target();
+  machine.gemm = gemm_library();
   return machine;
 }
 

@@ -20,6 +20,7 @@ struct Machine {
   int64_t memory_bytes = 0;      // installed, or the cgroup's limit where lower
   int64_t memory_available = 0;  // now
   std::string simd;              // the vector instructions that own loops use: "AVX3_ZEN4"
+  std::string gemm;              // what multiplies matrices: "oneDNN 2.6.0 (avx512_core)"
 };
 
 // Reads /proc and /sys; what cannot be read is empty or 0.

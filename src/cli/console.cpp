@@ -1,0 +1,89 @@
+#include "cli/console.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+namespace lockstep::cli {
+
+namespace {
+
+constexpr char kClearLine[] = "\r\x1b[K";
+constexpr char kBoldRed[] = "1;31";
+constexpr char kYellow[] = "33";
+
+// https://no-color.org: any value that is not empty turns colour off.
+bool colour_wanted() {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
+  return !dumb && (no_color == nullptr || *no_color == '\0');
+}
+
+}  // namespace
+
+void print_result(const std::string& text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (written && std::fflush(stdout) == 0) return;
+  throw Error(ErrorKind::runtime, fmt::format("standard output: {}", std::strerror(errno)),
+              "make room, or send the output elsewhere");
+}
+
+int terminal_width(int otherwise) {
+  for (const int descriptor : {STDERR_FILENO, STDOUT_FILENO}) {
+    winsize size{};
+    if (ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  }
+  return otherwise;
+}
+
+Console::Console() : terminal_(isatty(STDERR_FILENO) == 1) {
+  colour_ = terminal_ && colour_wanted();
+}
+
+void Console::note(const std::string& text) {
+  if (!quiet_) write(text);
+}
+
+void Console::warning(const std::string& text) {
+  write(fmt::format("{} {}", painted(kYellow, "warning:"), text));
+}
+
+void Console::error(const Error& error) {
+  write(fmt::format("{} {}", painted(kBoldRed, "error:"), error.what()));
+  if (!error.remedy().empty()) write(fmt::format("  {}", error.remedy()));
+}
+
+void Console::progress(const std::string& text) {
+  if (!shows_progress()) return;
+  const std::lock_guard lock(mutex_);
+  fmt::print(stderr, "{}{}", kClearLine, text);
+  std::fflush(stderr);
+  progress_shown_ = true;
+}
+
+void Console::clear_progress() {
+  const std::lock_guard lock(mutex_);
+  if (!progress_shown_) return;
+  fmt::print(stderr, "{}", kClearLine);
+  std::fflush(stderr);
+  progress_shown_ = false;
+}
+
+void Console::write(const std::string& text) {
+  clear_progress();
+  const std::lock_guard lock(mutex_);
+  fmt::print(stderr, "{}\n", text);
+}
+
+std::string Console::painted(const char* code, const std::string& text) const {
+  return colour_ ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
+}
+
+}  // namespace lockstep::cli

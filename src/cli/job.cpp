@@ -1,0 +1,117 @@
+#include "cli/job.h"
+
+#include <fmt/format.h>
+
+#include <variant>
+
+#include "cli/toml_file.h"
+#include "lockstep/backend.h"
+#include "lockstep/data.h"
+#include "lockstep/error.h"
+#include "report/format.h"
+
+namespace lockstep::cli {
+
+namespace {
+
+// More samples than any data set has: for checks that come before the data is read.
+constexpr int64_t kAnySamples = int64_t{1} << 40;
+
+std::string text_of(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return value.dump();
+  std::string text;
+  for (const Json& entry : value) {
+    if (!text.empty()) text += ',';
+    text += text_of(entry);
+  }
+  return text;
+}
+
+}  // namespace
+
+void load_settings(Session& session, const GivenValues& base) {
+  Settings& settings = session.settings;
+  const Invocation& invocation = session.invocation;
+  apply_values(base, settings);
+  if (!invocation.positional.empty() && (invocation.command->options & kTraining)) {
+    apply_values(read_experiment(invocation.positional, settings), settings);
+  }
+  for (const GivenValues& values :
+       {environment_values(invocation.command->options), invocation.flags}) {
+    // --modes replaces the file's [[mode]] tables as it replaces its `modes`.
+    if (holds(values, "modes")) settings.mode_tables.clear();
+    apply_values(values, settings);
+  }
+  finish(settings);
+  session.console.set_quiet(settings.quiet);
+}
+
+GivenValues values_of_config(const std::string& config_json) {
+  GivenValues values;
+  const Json config = Json::parse(config_json, nullptr, false);
+  if (!config.is_object()) return values;
+  for (const Option& option : options()) {
+    const auto found = config.find(json_name(option.key));
+    if (!option.saved || found == config.end() || found->is_null()) continue;
+    values.push_back({option.key, text_of(*found), "checkpoint: " + option.key});
+  }
+  return values;
+}
+
+Settings resolved_settings(const Settings& settings) {
+  const Resolved resolved = resolve(settings.config, kAnySamples);
+  Settings result = settings;
+  Config& config = result.config;
+  config.strategy = resolved.strategy;
+  config.device = "cpu";
+  if (!config.per_worker_batch) config.batch_size = resolved.global_batch;
+  return result;
+}
+
+Dataset load_job_data(Session& session) {
+  Dataset dataset = load_dataset(session.settings.config.data, session.settings.config.seed);
+  session.document.data = json_of(dataset);
+  const std::string test =
+      dataset.test ? fmt::format(" and {} test", format_integer(dataset.test->size())) : "";
+  session.console.note(fmt::format(
+      "data: {}, {} training{} samples, {} features, {} classes, loaded in {}", dataset.name,
+      format_integer(dataset.train.size()), test, format_integer(dataset.features()),
+      dataset.classes, format_seconds(dataset.load_seconds)));
+  if (!dataset.label_note.empty()) session.console.note(dataset.label_note);
+  return dataset;
+}
+
+std::string describe_model(const Model& model) {
+  std::string text = fmt::format("{} {}", model.kind, model.inputs);
+  for (const Layer& layer : model.layers) {
+    if (const auto* linear = std::get_if<Linear>(&layer)) {
+      text += fmt::format("-{}", linear->outputs);
+    }
+  }
+  return text;
+}
+
+MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
+                               const Model& model) {
+  const ParameterLayout layout(model);
+  const Config& config = resolved.config;
+  const auto workers = static_cast<size_t>(resolved.workers);
+  const size_t copies = 2 + static_cast<size_t>(config.optimizer.state_count());
+
+  StepOptions options;
+  options.max_batch = resolved.per_worker_batch;
+  options.optimizer = config.optimizer;
+  options.precision = config.model.precision;
+  options.accumulate = config.accumulate;
+  options.threads = config.threads;
+
+  MemoryEstimate estimate;
+  estimate.data = dataset.train.features.bytes() + dataset.train.labels.size() * sizeof(int32_t);
+  if (dataset.test) estimate.data += dataset.test->features.bytes();
+  estimate.parameters = workers * copies * layout.size() * sizeof(float);
+  estimate.workspace = workers * make_cpu_backend()->workspace_bytes(model, options);
+  return estimate;
+}
+
+}  // namespace lockstep::cli

@@ -1,0 +1,42 @@
+// What train and compare do alike: settings from all sources, data, the resolved configuration.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cli/session.h"
+#include "lockstep/checkpoint.h"
+#include "lockstep/dataset.h"
+#include "lockstep/model.h"
+
+namespace lockstep::cli {
+
+// Fills session.settings from the experiment or TOML file, the LOCKSTEP_* variables and the flags.
+// `base`, where not empty, is the weakest source: the configuration that a resumed run had.
+void load_settings(Session& session, const GivenValues& base = {});
+
+// The configuration in a checkpoint (Checkpoint::config_json) as a source of settings. Values that
+// this version does not know are left out.
+GivenValues values_of_config(const std::string& config_json);
+
+// The settings with every choice made that does not depend on the data: strategy, device, batch.
+// Throws Error{usage} where they cannot work.
+Settings resolved_settings(const Settings& settings);
+
+// Loads the data, says what it is, and puts it into the document.
+Dataset load_job_data(Session& session);
+
+// "mlp 784-256-128-10".
+std::string describe_model(const Model& model);
+
+// "234 MB": data, and for each worker weights, gradients, optimizer state and workspace.
+struct MemoryEstimate {
+  size_t data = 0;
+  size_t parameters = 0;  // weights, gradients and state of all workers
+  size_t workspace = 0;   // of all workers
+  size_t total() const { return data + parameters + workspace; }
+};
+MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
+                               const Model& model);
+
+}  // namespace lockstep::cli

@@ -1,0 +1,209 @@
+// lockstep train: one run.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "cli/job.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "cli/toml_file.h"
+#include "lockstep/checkpoint.h"
+#include "lockstep/error.h"
+#include "lockstep/sampler.h"
+#include "lockstep/trainer.h"
+#include "report/format.h"
+#include "report/reports.h"
+#include "train/training_state.h"
+#include "train/version.h"
+
+namespace lockstep::cli {
+
+namespace {
+
+// The flag's or variable's value of --resume: it must be known before the settings, for which the
+// checkpoint's configuration is the weakest source.
+std::string resume_argument(const Session& session) {
+  std::string path;
+  for (const GivenValues& values : {environment_values(kTrain), session.invocation.flags}) {
+    for (const GivenValue& value : values) {
+      if (value.key == "resume") path = value.text;
+    }
+  }
+  return path;
+}
+
+std::optional<Checkpoint> checkpoint_to_resume(const Session& session) {
+  const std::string path = resume_argument(session);
+  if (path.empty()) return std::nullopt;
+  return load_checkpoint(find_training_state(path));
+}
+
+void describe_job(Session& session, const Resolved& resolved, const Model& model) {
+  const Config& config = resolved.config;
+  Console& console = session.console;
+  console.note(fmt::format("model: {}, {} parameters; {}, {} epochs, seed {}",
+                           describe_model(model), format_integer(model.parameter_count()),
+                           to_string(config.optimizer.kind), config.epochs, config.seed));
+  console.note(fmt::format("mode: {} on {} CPU thread{}, global batch {}, {} a worker",
+                           resolved.name, resolved.workers * config.threads,
+                           resolved.workers * config.threads == 1 ? "" : "s", resolved.global_batch,
+                           resolved.per_worker_batch));
+  for (const std::string& warning : resolved.warnings) session.warn(warning);
+  if (!session.settings.verbose) return;
+  for (int rank = 0; rank < resolved.workers; ++rank) {
+    const IndexRange share = share_of({0, resolved.global_batch}, rank, resolved.workers);
+    console.note(fmt::format("worker {}: positions [{}, {}) of each global batch", rank,
+                             share.begin, share.end));
+  }
+}
+
+// What --dry-run shows: the configuration, and what it needs.
+std::string dry_run_report(const Settings& settings, const Resolved& resolved,
+                           const Dataset& dataset, const Model& model) {
+  const MemoryEstimate memory = estimate_memory(resolved, dataset, model);
+  const int64_t steps = (dataset.train.size() + resolved.global_batch - 1) / resolved.global_batch;
+  return fmt::format(
+      "{}\n"
+      "# mode           {}: {} worker{}, global batch {}, {} a worker\n"
+      "# steps          {} an epoch\n"
+      "# model          {}: {} parameters, {:.3g} MFLOP a sample\n"
+      "# memory         about {}: data {}, parameters {}, workspace {}\n",
+      write_toml(settings, kTrain, "the resolved configuration"), resolved.name, resolved.workers,
+      resolved.workers == 1 ? "" : "s", resolved.global_batch, resolved.per_worker_batch,
+      format_integer(steps), describe_model(model), format_integer(model.parameter_count()),
+      model.flop_per_sample() / 1e6, format_bytes(static_cast<double>(memory.total())),
+      format_bytes(static_cast<double>(memory.data)),
+      format_bytes(static_cast<double>(memory.parameters)),
+      format_bytes(static_cast<double>(memory.workspace)));
+}
+
+Json dry_run_json(const Resolved& resolved, const Dataset& dataset, const Model& model) {
+  const MemoryEstimate memory = estimate_memory(resolved, dataset, model);
+  return {{"name", resolved.name},
+          {"workers", resolved.workers},
+          {"global_batch", resolved.global_batch},
+          {"per_worker_batch", resolved.per_worker_batch},
+          {"parameters", model.parameter_count()},
+          {"flop_per_sample", model.flop_per_sample()},
+          {"memory_bytes",
+           {{"data", memory.data},
+            {"parameters", memory.parameters},
+            {"workspace", memory.workspace},
+            {"total", memory.total()}}}};
+}
+
+// Follows one training on the console, and keeps what a failed one leaves behind.
+class Follower {
+ public:
+  Follower(Session& session, const Resolved& resolved) : session_(session) {
+    partial_.name = resolved.name;
+    partial_.strategy = to_string(resolved.strategy);
+    partial_.workers = resolved.workers;
+    partial_.threads = resolved.config.threads;
+    partial_.precision = to_string(resolved.config.model.precision);
+    partial_.deterministic = resolved.config.deterministic;
+    partial_.global_batch = resolved.global_batch;
+    partial_.per_worker_batch = resolved.per_worker_batch;
+    epochs_ = resolved.config.epochs;
+  }
+
+  TrainObserver observer() {
+    TrainObserver observer;
+    observer.on_warning = [this](const std::string& warning) { session_.warn(warning); };
+    observer.on_epoch = [this](const EpochRecord& epoch) {
+      partial_.epochs.push_back(epoch);
+      session_.console.note(epoch_line(epoch, epochs_));
+    };
+    observer.on_progress = [this](const Progress& progress) {
+      if (!session_.console.shows_progress()) return;
+      const std::chrono::duration<double> now = std::chrono::steady_clock::now() - start_;
+      session_.console.progress(
+          progress_line("", progress, eta_.eta(progress, now.count()), terminal_width(80)));
+    };
+    return observer;
+  }
+
+  RunResult failed(const Error& error) const {
+    RunResult result = partial_;
+    result.status = error.kind() == ErrorKind::diverged ? RunStatus::diverged : RunStatus::failed;
+    result.reason = error.what();
+    return result;
+  }
+
+ private:
+  Session& session_;
+  RunResult partial_;
+  int64_t epochs_ = 0;
+  EtaClock eta_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+TrainedModel run_training(Session& session, const Resolved& resolved, const Dataset& dataset,
+                          const Model& model, const std::optional<Checkpoint>& resume) {
+  Follower follower(session, resolved);
+  const PollsStopSignal polls;
+  try {
+    TrainedModel trained = train(resolved, dataset, model, follower.observer(), &stop_signal(),
+                                 resume ? &*resume : nullptr);
+    session.console.clear_progress();
+    return trained;
+  } catch (const Error& error) {
+    session.document.runs.push_back(json_of(follower.failed(error)));
+    throw;
+  }
+}
+
+// The exit code of a run that ended by itself or was interrupted, and what is kept of it.
+int conclude(Session& session, TrainedModel& trained) {
+  RunResult& result = trained.result;
+  if (result.repeats.empty()) result.repeats = {result.train_seconds};
+  session.document.runs.push_back(json_of(result));
+  const bool interrupted = result.status == RunStatus::interrupted;
+  if (session.folder && !interrupted) session.folder->write_model(std::move(trained.checkpoint));
+  session.print(train_report(result));
+  if (!interrupted) {
+    if (session.folder) session.console.note("saved: " + session.folder->path());
+    return 0;
+  }
+  session.document.status = "interrupted";
+  session.console.note(
+      session.folder ? fmt::format("interrupted: `lockstep train --resume {0} --out {0}` continues",
+                                   session.folder->path())
+                     : "interrupted: nothing was saved (--out DIR keeps a resumable checkpoint)");
+  return 128 + stop_signal().load();
+}
+
+}  // namespace
+
+int train_command(Session& session) {
+  const std::optional<Checkpoint> resume = checkpoint_to_resume(session);
+  load_settings(session, resume ? values_of_config(resume->config_json) : GivenValues{});
+  const Settings settings = resolved_settings(session.settings);
+  const Config& config = settings.config;
+  session.document.config = config_json(settings, kTrain);
+
+  if (!config.out.empty() && !settings.dry_run) {
+    const bool continues = same_folder(config.out, config.resume);
+    const std::string comment = fmt::format(
+        "lockstep {}: the configuration of this run; `lockstep train FILE` runs it again",
+        kVersion);
+    session.folder =
+        std::make_unique<ResultFolder>(config.out, write_toml(settings, kTrain, comment),
+                                       ResultFolder::Terms{config.overwrite, continues});
+  }
+  const Dataset dataset = load_job_data(session);
+  Resolved resolved = resolve(config, dataset.train.size());
+  resolved.config_json = session.document.config.dump();
+  const Model model = make_model(config.model, dataset.features(), dataset.classes);
+  describe_job(session, resolved, model);
+  if (settings.dry_run) {
+    session.document.more["dry_run"] = dry_run_json(resolved, dataset, model);
+    session.print(dry_run_report(settings, resolved, dataset, model));
+    return 0;
+  }
+  TrainedModel trained = run_training(session, resolved, dataset, model, resume);
+  return conclude(session, trained);
+}
+
+}  // namespace lockstep::cli
