@@ -73,6 +73,7 @@ RawPart read_batches(const std::vector<std::string>& paths, const ReadContext& c
   }
   const OwnedFeatures features = allocate_features(paths[0], FeatureType::uint8, rows, kPixels);
   RawPart part{paths[0], features.matrix, nullptr, {}, ImageShape{3, 32, 32}};
+  part.labels.path = paths[0];
   part.labels.names = class_names();
   part.labels.codes.reserve(rows);
   std::byte* out = features.data;

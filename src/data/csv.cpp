@@ -137,9 +137,10 @@ void choose_label(const DataSpec& spec, const ReadContext& context, CsvPlan& pla
     plan.label_note = "label: none";
     return;
   }
-  const std::string name = plan.header ? fmt::format("'{}' ", plan.names[plan.label]) : "";
-  plan.label_note = fmt::format("label: column {}({} of {}{})", name, plan.label + 1, plan.columns,
-                                plan.header ? "" : ", no header");
+  plan.label_note =
+      plan.header ? fmt::format("label: column '{}' ({} of {})", plan.names[plan.label],
+                                plan.label + 1, plan.columns)
+                  : fmt::format("label: column {} of {}, no header", plan.label + 1, plan.columns);
 }
 
 CsvPlan make_plan(TextFile& file, const DataSpec& spec, const ReadContext& context) {

@@ -25,7 +25,7 @@ RawPart make_part(Part wanted) {
   for (int64_t i = 0; i < records; ++i) rows += belongs(i);
 
   const OwnedFeatures features = allocate_features("digits", FeatureType::uint8, rows, kPixels);
-  RawPart part{"digits", features.matrix, nullptr, {}, ImageShape{1, 8, 8}};
+  RawPart part{"digits", features.matrix, nullptr, {"digits", {}, {}}, ImageShape{1, 8, 8}};
   for (int digit = 0; digit < 10; ++digit) part.labels.names.push_back(fmt::format("{}", digit));
   auto* out = reinterpret_cast<uint8_t*>(features.data);
   for (int64_t i = 0; i < records; ++i) {

@@ -47,7 +47,7 @@ int32_t LabelEncoder::code_of_name(std::string name) {
   if (added) {
     labels_.names.push_back(entry->first);
     if (unknown_ == UnknownLabels::error && labels_.names.size() > kMaxClasses) {
-      fail_at(path_, fmt::format("row {}", labels_.codes.size() + 1),
+      fail_at(labels_.path, fmt::format("row {}", labels_.codes.size() + 1),
               fmt::format("label {} is the {}th different one, expected at most {} classes",
                           quoted(entry->first), labels_.names.size(), kMaxClasses),
               "Lockstep trains classifiers: choose another label column, or put the values into "
@@ -81,7 +81,7 @@ void LabelEncoder::add(double number) {
   }
 }
 
-std::vector<std::string> classes_of(const RawLabels& labels, const std::string& path) {
+std::vector<std::string> classes_of(const RawLabels& labels) {
   std::vector<std::pair<double, std::string>> classes;
   bool numeric = true;
   for (const std::string& name : labels.names) {
@@ -92,7 +92,7 @@ std::vector<std::string> classes_of(const RawLabels& labels, const std::string& 
   for (size_t code = 0; numeric && code < classes.size(); ++code) {
     if (is_integer(classes[code].first)) continue;
     fail_at(
-        path, fmt::format("row {}", first_row_with(labels.codes, code)),
+        labels.path, fmt::format("row {}", first_row_with(labels.codes, code)),
         fmt::format("label {} is not an integer, expected a class", quoted(classes[code].second)),
         "Lockstep trains classifiers: choose another label column, or put the values into "
         "classes");
@@ -102,7 +102,7 @@ std::vector<std::string> classes_of(const RawLabels& labels, const std::string& 
   }
   std::sort(classes.begin(), classes.end());
   if (classes.size() < 2) {
-    fail_at(path, "",
+    fail_at(labels.path, "",
             classes.empty() ? std::string("there are no labels, expected at least two classes")
                             : fmt::format("every label is {}, expected at least two classes",
                                           quoted(classes[0].second)),
@@ -114,13 +114,13 @@ std::vector<std::string> classes_of(const RawLabels& labels, const std::string& 
 }
 
 std::vector<int32_t> class_indices(RawLabels labels, const std::vector<std::string>& class_names,
-                                   const std::string& path, UnknownLabels unknown) {
+                                   UnknownLabels unknown) {
   std::vector<int32_t> index_of_code;
   for (size_t code = 0; code < labels.names.size(); ++code) {
     const auto found = std::find(class_names.begin(), class_names.end(), labels.names[code]);
     if (found == class_names.end()) {
       if (unknown == UnknownLabels::ignored) return {};
-      fail_at(path, fmt::format("row {}", first_row_with(labels.codes, code)),
+      fail_at(labels.path, fmt::format("row {}", first_row_with(labels.codes, code)),
               fmt::format(
                   "label {} is not one of the {} known classes ({}{})", quoted(labels.names[code]),
                   class_names.size(),

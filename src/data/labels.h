@@ -18,6 +18,7 @@ inline constexpr size_t kMaxClasses = 1000;
 
 // One file's labels: row i has the label names[codes[i]], where names are in order of appearance.
 struct RawLabels {
+  std::string path;  // for messages
   std::vector<int32_t> codes;
   std::vector<std::string> names;
 
@@ -32,7 +33,7 @@ class LabelEncoder {
  public:
   // `path` is for messages. With UnknownLabels::ignored any number of labels is taken.
   LabelEncoder(std::string path, UnknownLabels unknown)
-      : path_(std::move(path)), unknown_(unknown) {}
+      : labels_{std::move(path), {}, {}}, unknown_(unknown) {}
 
   void reserve(size_t rows) { labels_.codes.reserve(rows); }
   void add(std::string_view text);  // trimmed; must not be empty
@@ -47,9 +48,8 @@ class LabelEncoder {
   };
   int32_t code_of_name(std::string name);
 
-  std::string path_;
-  UnknownLabels unknown_;
   RawLabels labels_;
+  UnknownLabels unknown_;
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> by_text_;  // as it stands there
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> by_name_;  // "1.0" is "1"
   std::unordered_map<int64_t, int32_t> by_number_;
@@ -57,12 +57,12 @@ class LabelEncoder {
 
 // The class names of a training part, in class order. Error{data}: fractions (a regression target),
 // fewer than two classes.
-std::vector<std::string> classes_of(const RawLabels& labels, const std::string& path);
+std::vector<std::string> classes_of(const RawLabels& labels);
 
 // Turns codes into indices of `class_names`. A label that is not among them is an error that names
 // file, row and label; where ignored, all labels are dropped (the result is empty) if one is
 // unknown.
 std::vector<int32_t> class_indices(RawLabels labels, const std::vector<std::string>& class_names,
-                                   const std::string& path, UnknownLabels unknown);
+                                   UnknownLabels unknown);
 
 }  // namespace lockstep

@@ -61,7 +61,7 @@ void choose_test_part(const DataConfig& config, uint64_t seed, const ReadContext
 
 Split make_split(RawPart& part, const std::vector<std::string>& class_names,
                  UnknownLabels unknown) {
-  return {part.features, class_indices(std::move(part.labels), class_names, part.path, unknown)};
+  return {part.features, class_indices(std::move(part.labels), class_names, unknown)};
 }
 
 std::span<const std::byte> bytes_of_labels(const Split& split) {
@@ -131,7 +131,7 @@ Dataset load_dataset(const DataConfig& config, uint64_t seed, const LoadLimits& 
   dataset.name = config.data;
   dataset.class_names = data.class_names;
   if (dataset.class_names.empty() && !data.train.labels.empty()) {
-    dataset.class_names = classes_of(data.train.labels, data.train.path);
+    dataset.class_names = classes_of(data.train.labels);
   }
   dataset.classes = static_cast<int>(dataset.class_names.size());
   choose_test_part(config, seed, context, data);

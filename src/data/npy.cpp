@@ -59,9 +59,9 @@ NpyFile open_npy(const std::string& path, size_t most_dimensions) {
 }
 
 [[noreturn]] void fail_not_finite(const NpyFile& npy, int64_t row, int64_t column) {
-  fail_at(npy.file->path(), fmt::format("row {}, column {}", row, column),
+  fail_at(npy.file->path(), fmt::format("row {}, column {}", row + 1, column + 1),
           "expected a finite number that float32 can hold",
-          "rows and columns count from 0; fill in or drop the missing values");
+          "rows and columns count from 1; fill in or drop the missing values");
 }
 
 // Row by row from C order, in blocks of rows from Fortran order so that both sides stay in cache.

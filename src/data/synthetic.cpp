@@ -60,7 +60,7 @@ RawPart make_part(const DataSpec& spec, const HiddenRule& rule, uint64_t seed, u
   auto* const values = reinterpret_cast<float*>(features.data);
   const RandomStream stream{
       .seed = seed, .purpose = Purpose::synthetic_features, .layer = layer, .epoch = 0};
-  RawPart part{spec.text, features.matrix, nullptr, {}, std::nullopt};
+  RawPart part{spec.text, features.matrix, nullptr, {spec.text, {}, {}}, std::nullopt};
   part.labels.codes.resize(rows);
   for (int64_t begin = 0; begin < rows; begin += kChunkRows) {
     const int64_t end = std::min(rows, begin + kChunkRows);
