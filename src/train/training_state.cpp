@@ -128,6 +128,14 @@ void resume_run(Run& run, const Checkpoint& checkpoint) {
     refuse(fmt::format("the checkpoint's global batch is {}, this run's {}",
                        checkpoint.position->global_batch, run.resolved.global_batch));
   }
+  const TrainingPosition& at = *checkpoint.position;
+  if (at.step >= run.steps_per_epoch ||
+      at.global_step != at.epoch * run.steps_per_epoch + at.step) {
+    refuse(
+        fmt::format("the checkpoint stands at step {} of epoch {} (global step {}), and an epoch "
+                    "of these data has {} steps",
+                    at.step, at.epoch + 1, at.global_step, run.steps_per_epoch));
+  }
   std::copy(checkpoint.values.begin(), checkpoint.values.end(), run.values.begin());
   std::copy(checkpoint.state.begin(), checkpoint.state.end(), run.state.begin());
   run.start = run.reached = *checkpoint.position;

@@ -138,6 +138,10 @@ TEST_F(Resume, AnotherConfigurationIsRefused) {
       EXPECT_EQ(error.kind(), ErrorKind::usage) << error.what();
     }
   }
+  EXPECT_THROW(train_small(
+                   make_dataset(480), [](Config&) {}, &state),
+               Error)
+      << "other data";
 }
 
 TEST_F(Resume, AStopRequestEndsEveryModeWithinAStepAndTheStateGoesOn) {
