@@ -32,7 +32,9 @@ struct TrainingPosition {
   int64_t epoch = 0;
   int64_t step = 0;
   int64_t global_step = 0;
-  int64_t global_batch = 0;  // samples a step: a resumed run must have the same
+  // What a resumed run must have too, to see the same stream of samples.
+  int64_t global_batch = 0;
+  int64_t train_samples = 0;
   double epoch_loss = 0.0;   // running sums of the unfinished epoch
   int64_t epoch_correct = 0;
   int64_t epoch_count = 0;

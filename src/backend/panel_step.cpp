@@ -80,7 +80,7 @@ class PanelStep final : public CpuStep {
   }
 
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
-    clock_.start();
+    const StepSeconds trained = seconds_;
     BatchMetrics metrics;
     for (int64_t first = 0; first < batch.size(); first += group_) {
       const Batch part = slice_of_batch(batch, first, std::min(group_, batch.size() - first));
@@ -89,7 +89,7 @@ class PanelStep final : public CpuStep {
       metrics += panel_loss(plan_.loss, part, output);
       if (!logits.empty()) copy_logits(output, logits.data() + first * output.features);
     }
-    clock_.lap(seconds_.compute);
+    seconds_ = trained;
     return metrics;
   }
 

@@ -136,6 +136,7 @@ Json position_to_json(const TrainingPosition& position) {
           {"step", position.step},
           {"global_step", position.global_step},
           {"global_batch", position.global_batch},
+          {"train_samples", position.train_samples},
           {"epoch_loss", position.epoch_loss},
           {"epoch_correct", position.epoch_correct},
           {"epoch_count", position.epoch_count}};
@@ -147,6 +148,7 @@ TrainingPosition position_from_json(const JsonField& field) {
           .step = field.at("step").integer(0, kMost),
           .global_step = field.at("global_step").integer(0, kMost),
           .global_batch = field.at("global_batch").integer(0, kMost),
+          .train_samples = field.at("train_samples").integer(0, kMost),
           .epoch_loss = field.at("epoch_loss").number(),
           .epoch_correct = field.at("epoch_correct").integer(0, kMost),
           .epoch_count = field.at("epoch_count").integer(0, kMost)};

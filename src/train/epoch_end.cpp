@@ -92,6 +92,7 @@ void Worker::close_epoch(double epoch_seconds) {
 TrainingPosition Worker::position() const {
   TrainingPosition at;
   at.global_batch = run_.resolved.global_batch;
+  at.train_samples = run_.sampler.size();
   at.epoch = epoch_;
   at.step = step_in_epoch_;
   at.global_step = epoch_ * run_.steps_per_epoch + step_in_epoch_;

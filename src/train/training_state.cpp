@@ -129,12 +129,16 @@ void resume_run(Run& run, const Checkpoint& checkpoint) {
                        checkpoint.position->global_batch, run.resolved.global_batch));
   }
   const TrainingPosition& at = *checkpoint.position;
+  if (at.train_samples != run.sampler.size()) {
+    refuse(fmt::format("the checkpoint's training part has {} samples, this run's {}",
+                       at.train_samples, run.sampler.size()));
+  }
   if (at.step >= run.steps_per_epoch ||
       at.global_step != at.epoch * run.steps_per_epoch + at.step) {
     refuse(
-        fmt::format("the checkpoint stands at step {} of epoch {} (global step {}), and an epoch "
-                    "of these data has {} steps",
-                    at.step, at.epoch + 1, at.global_step, run.steps_per_epoch));
+        fmt::format("the checkpoint's position (epoch {}, step {}, global step {}) contradicts "
+                    "its {} steps an epoch",
+                    at.epoch, at.step, at.global_step, run.steps_per_epoch));
   }
   std::copy(checkpoint.values.begin(), checkpoint.values.end(), run.values.begin());
   std::copy(checkpoint.state.begin(), checkpoint.state.end(), run.state.begin());

@@ -81,6 +81,7 @@ inline Checkpoint training_state() {
                        .step = 17,
                        .global_step = 9007199254740993,  // 2^53 + 1: no double holds it
                        .global_batch = 64,
+                       .train_samples = 6400,
                        .epoch_loss = 0.1 + 0.2,
                        .epoch_correct = 41,
                        .epoch_count = 9223372036854775807};

@@ -82,6 +82,7 @@ TEST(Checkpoint, TrainingStateComesBackExactly) {
   EXPECT_EQ(loaded.position->step, 17);
   EXPECT_EQ(loaded.position->global_step, 9007199254740993);
   EXPECT_EQ(loaded.position->global_batch, 64);
+  EXPECT_EQ(loaded.position->train_samples, 6400);
   EXPECT_EQ(loaded.position->epoch_loss, 0.1 + 0.2);
   EXPECT_EQ(loaded.position->epoch_correct, 41);
   EXPECT_EQ(loaded.position->epoch_count, 9223372036854775807);
