@@ -136,6 +136,10 @@ Invocation parse_command_line(int argc, const char* const* argv) {
                                 words.rend() - length);  // CLI11 takes them reversed
   try {
     parser.app.parse(std::move(rest));
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string text = error.what();  // "--epochs: 1 required TEXT missing"
+    refuse(fmt::format("{}: its value is missing", text.substr(0, text.find(':'))),
+           fmt::format("see `lockstep {} --help`", command->name));
   } catch (const CLI::ParseError& error) {
     refuse(error.what(), fmt::format("see `lockstep {} --help`", command->name));
   }

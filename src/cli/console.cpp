@@ -18,6 +18,12 @@ constexpr char kClearLine[] = "\r\x1b[K";
 constexpr char kBoldRed[] = "1;31";
 constexpr char kYellow[] = "33";
 
+// A stderr that cannot be written to is no reason to stop: there is nobody left to tell.
+void print_error(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
 // https://no-color.org: any value that is not empty turns colour off.
 bool colour_wanted() {
   const char* no_color = std::getenv("NO_COLOR");
@@ -63,23 +69,21 @@ void Console::error(const Error& error) {
 void Console::progress(const std::string& text) {
   if (!shows_progress()) return;
   const std::lock_guard lock(mutex_);
-  fmt::print(stderr, "{}{}", kClearLine, text);
-  std::fflush(stderr);
+  print_error(kClearLine + text);
   progress_shown_ = true;
 }
 
 void Console::clear_progress() {
   const std::lock_guard lock(mutex_);
   if (!progress_shown_) return;
-  fmt::print(stderr, "{}", kClearLine);
-  std::fflush(stderr);
+  print_error(kClearLine);
   progress_shown_ = false;
 }
 
 void Console::write(const std::string& text) {
   clear_progress();
   const std::lock_guard lock(mutex_);
-  fmt::print(stderr, "{}\n", text);
+  print_error(text + "\n");
 }
 
 std::string Console::painted(const char* code, const std::string& text) const {

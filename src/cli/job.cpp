@@ -70,6 +70,9 @@ Settings resolved_settings(const Settings& settings) {
 }
 
 Dataset load_job_data(Session& session) {
+  if (session.settings.verbose) {
+    session.console.note(fmt::format("loading {}", session.settings.config.data.data));
+  }
   Dataset dataset = load_dataset(session.settings.config.data, session.settings.config.seed);
   session.document.data = json_of(dataset);
   const std::string test =

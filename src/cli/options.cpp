@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <iterator>
@@ -12,6 +14,7 @@ std::string text_of(const Json& value) {
   if (value.is_null()) return {};
   if (value.is_string()) return value.get<std::string>();
   if (value.is_boolean()) return {};
+  if (value.is_number_float()) return fmt::format("{:g}", value.get<double>());
   if (!value.is_array()) return value.dump();
   std::string joined;
   for (const Json& entry : value) {

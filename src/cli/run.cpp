@@ -23,6 +23,7 @@ constexpr std::pair<std::string_view, Command> kCommands[] = {
     {"predict", predict_command},
     {"doctor", doctor_command},
     {"data info", data_info_command},
+    {"data fetch", data_fetch_command},
     {"experiments", experiments_command},
     {"experiments show", experiments_show_command},
 };
@@ -43,6 +44,7 @@ std::string interrupted_document(const Session& session) {
 }
 
 int dispatch(Session& session, int argc, const char* const* argv) {
+  if (argc > 1) session.document.command = argv[1];  // what an unparsable line was meant to be
   session.invocation = parse_command_line(argc, argv);
   const CommandSpec* command = session.invocation.command;
   if (session.invocation.version) {

@@ -39,16 +39,19 @@ std::optional<Checkpoint> checkpoint_to_resume(const Session& session) {
   return load_checkpoint(find_training_state(path));
 }
 
+constexpr char kAutoDevice[] = "device: the CPU (auto; this build has no CUDA support)";
+
 void describe_job(Session& session, const Resolved& resolved, const Model& model) {
   const Config& config = resolved.config;
   Console& console = session.console;
   console.note(fmt::format("model: {}, {} parameters; {}, {} epochs, seed {}",
                            describe_model(model), format_integer(model.parameter_count()),
                            to_string(config.optimizer.kind), config.epochs, config.seed));
+  const int threads = resolved.workers * config.threads;
   console.note(fmt::format("mode: {} on {} CPU thread{}, global batch {}, {} a worker",
-                           resolved.name, resolved.workers * config.threads,
-                           resolved.workers * config.threads == 1 ? "" : "s", resolved.global_batch,
+                           resolved.name, threads, threads == 1 ? "" : "s", resolved.global_batch,
                            resolved.per_worker_batch));
+  if (session.settings.config.device == "auto") console.note(kAutoDevice);
   for (const std::string& warning : resolved.warnings) session.warn(warning);
   if (!session.settings.verbose) return;
   for (int rank = 0; rank < resolved.workers; ++rank) {

@@ -44,14 +44,16 @@ concept Named = std::is_enum_v<E> || std::is_same_v<E, bool>;
 template <Named E>
 void parse_value(const std::string& text, E& value) {
   std::vector<std::string> known;
+  std::string list;
   for (const auto& [name, named] : names_of(E{})) {
     if (text == name) {
       value = named;
       return;
     }
     known.emplace_back(name);
+    list.append(list.empty() ? "" : ", ").append(name);
   }
-  throw BadValue{"a known value", suggestion(text, known)};
+  throw BadValue{"one of " + list, suggestion(text, known)};
 }
 
 void parse_value(const std::string& text, std::string& value);

@@ -43,7 +43,8 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::string& path) {
   if (!S_ISREG(status.st_mode)) {
     fail_at(path, "", "is not a regular file", "save the data to a file first");
   }
-  if (status.st_size == 0) fail_at(path, "", "the file is empty");
+  if (status.st_size == 0)
+    fail_at(path, "", "the file is empty", "put the data there, or check the path");
   const auto size = static_cast<size_t>(status.st_size);
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, descriptor.get(), 0);
   if (data == MAP_FAILED) fail_with_errno(path, "map");

@@ -86,7 +86,8 @@ int64_t memory_limit(int64_t installed) {
 
 std::string simd_target() {
   const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
-  return hwy::TargetName(targets & -targets);  // the lowest bit is the best target
+  const std::string name = hwy::TargetName(targets & -targets);  // the lowest bit is the best
+  return name.starts_with("AVX3") ? fmt::format("AVX-512 ({})", name) : name;
 }
 
 }  // namespace

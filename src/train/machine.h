@@ -19,7 +19,7 @@ struct Machine {
   double cpu_quota = 0.0;        // of the cgroup, in CPUs; 0: none
   int64_t memory_bytes = 0;      // installed, or the cgroup's limit where lower
   int64_t memory_available = 0;  // now
-  std::string simd;              // the vector instructions that own loops use: "AVX3_ZEN4"
+  std::string simd;              // the vector instructions that own loops use: "AVX2"
   std::string gemm;              // what multiplies matrices: "oneDNN 2.6.0 (avx512_core)"
 };
 

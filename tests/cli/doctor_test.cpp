@@ -1,0 +1,63 @@
+// The doctor's judgements, each with a remedy where it is no pass.
+#include "cli/doctor.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep::cli {
+namespace {
+
+void expect(const Finding& finding, Verdict verdict) {
+  EXPECT_EQ(finding.verdict, verdict) << finding.name << ": " << finding.detail;
+  EXPECT_EQ(finding.remedy.empty(), verdict == Verdict::pass) << finding.name;
+}
+
+Machine good_machine() {
+  Machine machine;
+  machine.cpus_online = machine.cpus_usable = 8;
+  machine.memory_bytes = 16'000'000'000;
+  machine.memory_available = 8'000'000'000;
+  machine.simd = "AVX2";
+  return machine;
+}
+
+TEST(Doctor, wants_two_whole_cpus) {
+  Machine machine = good_machine();
+  expect(judge_cpus(machine), Verdict::pass);
+  machine.cpu_quota = 1.5;
+  expect(judge_cpus(machine), Verdict::warn);
+  machine.cpus_usable = 1;
+  expect(judge_cpus(machine), Verdict::warn);
+}
+
+TEST(Doctor, wants_wide_vectors_and_memory) {
+  Machine machine = good_machine();
+  expect(judge_simd(machine), Verdict::pass);
+  expect(judge_memory(machine), Verdict::pass);
+  machine.simd = "SSE2";
+  machine.memory_available = 100'000'000;
+  expect(judge_simd(machine), Verdict::warn);
+  expect(judge_memory(machine), Verdict::warn);
+}
+
+TEST(Doctor, sees_other_programs_on_the_cpus) {
+  expect(judge_load(0.3, 2), Verdict::pass);
+  expect(judge_load(1.7, 2), Verdict::warn);
+}
+
+TEST(Doctor, knows_governors_and_huge_pages_and_that_they_may_be_hidden) {
+  expect(judge_governor("performance"), Verdict::pass);
+  expect(judge_governor("powersave"), Verdict::warn);
+  expect(judge_governor(""), Verdict::pass);
+  expect(judge_huge_pages("always [madvise] never"), Verdict::pass);
+  expect(judge_huge_pages("always madvise [never]"), Verdict::warn);
+  expect(judge_huge_pages(""), Verdict::pass);
+}
+
+TEST(Doctor, looks_for_room_where_the_folder_would_be_made) {
+  const Finding finding = judge_disk("/tmp/not/there/yet");
+  EXPECT_NE(finding.verdict, Verdict::fail);
+  EXPECT_GT(*finding.measured, 0.0);
+}
+
+}  // namespace
+}  // namespace lockstep::cli
