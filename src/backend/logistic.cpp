@@ -7,17 +7,27 @@
 #include <algorithm>
 
 #include "backend/simd-inl.h"
+#include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Rows of a block: their logits fill whole vectors, and 784 floats a row still fit the cache.
+// Rows of a block: as many as one or more whole vectors of logits, few enough that the block stays
+// in a first-level cache of 32 KiB while it is read for the second time.
 constexpr int64_t kRows = 16;
+constexpr int64_t kBlockBytes = 24 * 1024;
 
 using Pass = LogisticPass::Request;
 using Sums = LogisticPass::Sums;
+
+// The rows of a block, and of the one after it, which is prefetched meanwhile.
+template <class T>
+struct Block {
+  const T* rows[kRows];
+  int64_t count = 0;
+};
 
 template <bool scaled, class LoadAt, class T>
 HWY_INLINE Floats feature(const Pass& pass, LoadAt load_at, const T* row) {
@@ -26,13 +36,23 @@ HWY_INLINE Floats feature(const Pass& pass, LoadAt load_at, const T* row) {
 }
 
 template <bool scaled, class T>
-HWY_INLINE float dot(const Pass& pass, const T* row, int64_t columns) {
+HWY_INLINE float dot(const Pass& pass, const T* row, size_t columns) {
   Floats sums[4] = {Floats(0.0f), Floats(0.0f), Floats(0.0f), Floats(0.0f)};
-  size_t turn = 0;
-  for_each_vector(columns, [&](auto load_at, auto) HWY_ATTR {
-    Floats& sum = sums[turn++ % 4];
+  const auto add = [&](Floats& sum, auto load_at) HWY_ATTR {
     sum = fma(feature<scaled>(pass, load_at, row), load_at(pass.weights), sum);
-  });
+  };
+  const auto at = [](size_t i) HWY_ATTR {
+    return [i](const auto* base) HWY_ATTR { return load(base + i); };
+  };
+  size_t i = 0;
+  for (; i + 4 * kLanes <= columns; i += 4 * kLanes) {
+    for (size_t k = 0; k < 4; ++k) add(sums[k], at(i + k * kLanes));
+  }
+  for (; i + kLanes <= columns; i += kLanes) add(sums[0], at(i));
+  if (i < columns) {
+    const size_t rest = columns - i;
+    add(sums[1], [i, rest](const auto* base) HWY_ATTR { return load_tail(base + i, rest); });
+  }
   const Floats total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   return hn::GetLane(hn::SumOfLanes(FloatTag(), total.raw));
 }
@@ -47,52 +67,89 @@ HWY_INLINE void block_loss(const float* logits, const float* labels, int64_t cou
     store(binary_cross_entropy(logit, label), losses + i);
     store(sigmoid(logit) - label, errors + i);
   }
-  for (int64_t i = 0; i < count; ++i) {
-    sums.metrics.loss += losses[i];
-    sums.metrics.correct += (logits[i] > 0.0f) == (labels[i] > 0.0f) && logits[i] == logits[i];
-    sums.bias_gradient += errors[i];
-  }
+  std::fill(losses + count, losses + kRows, 0.0f);
   std::fill(errors + count, errors + kRows, 0.0f);
+  // Four chains each: the order is fixed, and none waits for the one before.
+  double loss[4] = {};
+  float error[4] = {};
+  for (int64_t i = 0; i < kRows; ++i) {
+    loss[i % 4] += losses[i];
+    error[i % 4] += errors[i];
+  }
+  sums.metrics.loss += (loss[0] + loss[1]) + (loss[2] + loss[3]);
+  sums.bias_gradient += (error[0] + error[1]) + (error[2] + error[3]);
+  for (int64_t i = 0; i < count; ++i) {
+    sums.metrics.correct += (logits[i] > 0.0f) == (labels[i] > 0.0f) && logits[i] == logits[i];
+  }
 }
 
+template <bool scaled, class T, class LoadAt, class StoreAt>
+HWY_INLINE void accumulate_vector(const Pass& pass, const Block<T>& block, const float* errors,
+                                  LoadAt load_at, StoreAt store_at) {
+  Floats sums[4] = {load_at(pass.gradient), Floats(0.0f), Floats(0.0f), Floats(0.0f)};
+  const auto add = [&](Floats& sum, int64_t i) HWY_ATTR {
+    sum = fma(Floats(errors[i]), feature<scaled>(pass, load_at, block.rows[i]), sum);
+  };
+  int64_t i = 0;
+  for (; i + 4 <= block.count; i += 4) {
+    for (int64_t k = 0; k < 4; ++k) add(sums[k], i + k);
+  }
+  for (; i < block.count; ++i) add(sums[0], i);
+  store_at((sums[0] + sums[1]) + (sums[2] + sums[3]), pass.gradient);
+}
+
+// gradient += errors^T rows, while the next block comes in from memory.
 template <bool scaled, class T>
-HWY_INLINE void accumulate(const Pass& pass, const T* const* rows, const float* errors,
-                           int64_t count, int64_t columns) {
+HWY_INLINE void accumulate(const Pass& pass, const Block<T>& block, const Block<T>& next,
+                           const float* errors, size_t columns) {
+  constexpr size_t kLine = 64 / sizeof(T);
+  size_t prefetched = 0;
   for_each_vector(columns, [&](auto load_at, auto store_at) HWY_ATTR {
-    Floats sum = load_at(pass.gradient);
-    for (int64_t i = 0; i < count; ++i) {
-      sum = fma(Floats(errors[i]), feature<scaled>(pass, load_at, rows[i]), sum);
-    }
-    store_at(sum, pass.gradient);
+    accumulate_vector<scaled>(pass, block, errors, load_at, store_at);
+    if (prefetched >= columns) return;
+    for (int64_t i = 0; i < next.count; ++i) hwy::Prefetch(next.rows[i] + prefetched);
+    prefetched += kLine;
   });
+}
+
+template <class T>
+HWY_INLINE void take_rows(const Batch& batch, int64_t first, int64_t rows, Block<T>& block) {
+  const FeatureMatrix& features = batch.data->features;
+  const auto* data = static_cast<const T*>(features.data);
+  block.count = std::min(rows, batch.size() - first);
+  for (int64_t i = 0; i < block.count; ++i) {
+    block.rows[i] = data + batch.sample(first + i) * features.columns;
+  }
 }
 
 template <bool scaled, class T>
 HWY_INLINE Sums run(const Pass& pass) {
   const Batch& batch = pass.batch;
-  const int64_t columns = batch.data->features.columns;
-  const auto* features = static_cast<const T*>(batch.data->features.data);
+  const auto columns = static_cast<size_t>(batch.data->features.columns);
   const bool labelled = !batch.data->labels.empty();
-  const int64_t size = batch.size();
+  const auto fitting = kBlockBytes / static_cast<int64_t>(columns * sizeof(T));
+  const int64_t rows = fitting >= kRows ? kRows : std::max<int64_t>(fitting / 4 * 4, 4);
   Sums sums;
   HWY_ALIGN float logits[kRows] = {};
   HWY_ALIGN float labels[kRows] = {};
   HWY_ALIGN float errors[kRows] = {};
-  const T* rows[kRows];
-  for (int64_t first = 0; first < size; first += kRows) {
-    const int64_t count = std::min(kRows, size - first);
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t sample = batch.sample(first + i);
-      rows[i] = features + sample * columns;
-      labels[i] = labelled ? static_cast<float>(batch.data->labels[sample]) : 0.0f;
-      logits[i] = dot<scaled>(pass, rows[i], columns) + pass.bias;
+  Block<T> block, next;
+  take_rows(batch, 0, rows, next);
+  for (int64_t first = 0; next.count > 0; first += rows) {
+    block = next;
+    take_rows(batch, first + rows, rows, next);
+    for (int64_t i = 0; i < block.count; ++i) {
+      logits[i] = dot<scaled>(pass, block.rows[i], columns) + pass.bias;
     }
-    if (pass.logits) std::copy_n(logits, count, pass.logits + first);
+    if (pass.logits) std::copy_n(logits, block.count, pass.logits + first);
     if (!labelled) continue;
-    block_loss(logits, labels, count, errors, sums);
-    if (pass.gradient) accumulate<scaled>(pass, rows, errors, count, columns);
+    for (int64_t i = 0; i < block.count; ++i) {
+      labels[i] = static_cast<float>(batch.data->labels[batch.sample(first + i)]);
+    }
+    block_loss(logits, labels, block.count, errors, sums);
+    if (pass.gradient) accumulate<scaled>(pass, block, next, errors, columns);
   }
-  sums.metrics.count = size;
+  sums.metrics.count = batch.size();
   return sums;
 }
 
