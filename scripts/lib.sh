@@ -14,7 +14,7 @@ build_packages=(
   zlib1g-dev libssl-dev 'libcurl4-openssl-dev|libcurl4-gnutls-dev'
   libgtest-dev libgmock-dev libbenchmark-dev ca-certificates)
 test_packages=(python3:python3)
-lint_packages=(clang-format clang-tidy)
+ci_packages=(clang-format:clang-format clang-tidy:clang-tidy python3-venv)
 
 say() { printf '\n==> %s\n' "$*"; }
 
