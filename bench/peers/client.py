@@ -54,7 +54,7 @@ class Library:
         """The reply to one request; PeerError where the peer fails, ends or takes too long."""
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
-        except OSError:
+        except (OSError, ValueError):  # a broken or a closed pipe
             raise PeerError(f"the process ended: see {self.log.name}") from None
         ready, _, _ = select.select([self.process.stdout], [], [], timeout)
         line = self.process.stdout.readline() if ready else ""
