@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "machine_limits.h"
 #include "lockstep/buffer.h"
+#include "machine_limits.h"
 
 int main(int argc, char** argv) {
   size_t bytes = 80'000'000;

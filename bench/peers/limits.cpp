@@ -1,7 +1,8 @@
 // What this machine can do at best, on the CPUs that the process may use:
 //   limits THREADS BYTES
-// float32 FMA peak (independent accumulators in registers) and plain read bandwidth over a buffer of
-// BYTES that the threads share out. One JSON line. Built on the machine that it measures, for it.
+// float32 FMA peak (independent accumulators in registers) and plain read bandwidth over a buffer
+// of BYTES that the threads share out. One JSON line. Built on the machine that it measures, for
+// it.
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -101,6 +102,7 @@ int main(int argc, char** argv) {
     const std::vector<Words> buffer(bytes / threads / kVectorBytes, Words{} + 1);
     return read_gb_per_second(buffer);
   });
-  std::printf("{\"threads\": %d, \"fma_gflops\": %.1f, \"read_bytes\": %lld, \"read_gb_s\": %.2f}\n",
-              threads, flops, bytes, reads);
+  std::printf(
+      "{\"threads\": %d, \"fma_gflops\": %.1f, \"read_bytes\": %lld, \"read_gb_s\": %.2f}\n",
+      threads, flops, bytes, reads);
 }

@@ -35,7 +35,7 @@ struct TrainingPosition {
   // What a resumed run must have too, to see the same stream of samples.
   int64_t global_batch = 0;
   int64_t train_samples = 0;
-  double epoch_loss = 0.0;   // running sums of the unfinished epoch
+  double epoch_loss = 0.0;  // running sums of the unfinished epoch
   int64_t epoch_correct = 0;
   int64_t epoch_count = 0;
 };

@@ -21,8 +21,8 @@ struct Confusion {
 struct ClassScores {
   std::optional<double> precision;  // of those predicted as this class, how many are; none
                                     // predicted: not defined
-  std::optional<double> recall;  // of those that are, how many were found; none there: undefined
-  int64_t support = 0;           // samples of this class
+  std::optional<double> recall;     // of those that are, how many were found; none there: undefined
+  int64_t support = 0;              // samples of this class
 };
 
 // `predicted` and `labels` are class indices in [0, classes), of the same length.
