@@ -14,6 +14,7 @@ struct MatrixView {
   int64_t stride = 0;
 
   T* row(int64_t i) const { return data + i * stride; }
+  // NOLINTNEXTLINE(google-explicit-constructor): a view to read is a view, as with std::span.
   operator MatrixView<const T>() const { return {data, rows, columns, stride}; }
 };
 

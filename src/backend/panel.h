@@ -40,6 +40,7 @@ struct PanelsView {
   int64_t width(int64_t p) const {
     return samples_in(p) <= kPanelSamples / 2 ? kPanelSamples / 2 : kPanelSamples;
   }
+  // NOLINTNEXTLINE(google-explicit-constructor): a view to read is a view, as with std::span.
   operator PanelsView<const T>() const { return {data, samples, features, stride}; }
 };
 
