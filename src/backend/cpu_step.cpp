@@ -1,7 +1,6 @@
 #include "backend/cpu_step.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "backend/gather.h"
 #include "backend/vector_ops.h"
@@ -65,7 +64,6 @@ void CpuStep::update(Range range, const UpdateScalars& scalars) {
 }
 
 BatchMetrics CpuStep::train(const Batch& batch, const UpdateScalars& scalars) {
-  if (parts_ == 1 && fuses_update()) return train_fused(batch, scalars);
   return run(
       batch, [] {},
       [&](Range range) {
@@ -96,23 +94,12 @@ BatchMetrics CpuStep::run(const Batch& batch, const std::function<void()>& relea
   return metrics;
 }
 
-BatchMetrics CpuStep::train_fused(const Batch& batch, const UpdateScalars& scalars) {
-  clock_.start();
-  const BatchMetrics metrics = propagate(batch, memory_.gradients.data());
-  update_weights(scalars);
-  clock_.lap(seconds_.compute);
-  seconds_.update = std::numeric_limits<double>::quiet_NaN();
-  return metrics;
-}
-
-UpdateArrays CpuStep::arrays(size_t offset) const {
-  float* state = memory_.state.empty() ? nullptr : memory_.state.data() + offset;
-  return {memory_.values.data() + offset, memory_.gradients.data() + offset, state,
-          rule_ == UpdateRule::adam ? state + layout_.size() : nullptr};
-}
-
 void CpuStep::apply(Range range, const UpdateScalars& scalars) {
-  apply_update(rule_, scalars, arrays(range.begin), range.size());
+  float* state = memory_.state.empty() ? nullptr : memory_.state.data() + range.begin;
+  const UpdateArrays arrays{memory_.values.data() + range.begin,
+                            memory_.gradients.data() + range.begin, state,
+                            rule_ == UpdateRule::adam ? state + layout_.size() : nullptr};
+  apply_update(rule_, scalars, arrays, range.size());
 }
 
 }  // namespace lockstep

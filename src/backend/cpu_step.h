@@ -56,14 +56,6 @@ class CpuStep : public Step {
   // at multiples of kPadFloats, from the layout's end to its start.
   virtual void weight_gradients(float* gradients, const RangeSink& done) = 0;
 
-  // Can update_weights() take the place of weight_gradients() and the optimizer?
-  virtual bool fuses_update() const { return false; }
-  // Updates all parameters from the last propagated part, with the bits of the separate path.
-  virtual void update_weights(const UpdateScalars&) {}
-
-  UpdateRule rule() const { return rule_; }
-  // The arrays of an update from float `offset` of the flat buffers on.
-  UpdateArrays arrays(size_t offset) const;
   const float* values(size_t offset) const { return memory_.values.data() + offset; }
 
   const ParameterLayout& layout_;
@@ -74,7 +66,6 @@ class CpuStep : public Step {
   // All parts of a batch; done(range) when the sums over all of them are final.
   BatchMetrics run(const Batch& batch, const std::function<void()>& released,
                    const RangeSink& done);
-  BatchMetrics train_fused(const Batch& batch, const UpdateScalars& scalars);
   void apply(Range range, const UpdateScalars& scalars);
 
   StepMemory memory_;

@@ -5,15 +5,11 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
 #include "backend/tile-inl.h"
-#include "backend/update-inl.h"
-#include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep {
 namespace HWY_NAMESPACE {
 namespace {
-
-constexpr int64_t kTileWidth = kTileVectors * static_cast<int64_t>(kLanes);
 
 // A product of `terms` terms into the tile at `out`.
 struct TileProduct {
@@ -43,53 +39,17 @@ void run_tile(const TileProduct& p) {
   tile.store(p.out, p.out_row);
 }
 
-// The weight gradient's tile: dy comes in panels, whose rows lie kPanelSamples floats apart.
-struct WeightTile {
-  ConstPanels dy;
-  int64_t unit;
-  ConstMatrix x;  // from the tile's first column on
-  float* out;
-  int64_t out_row;
-};
-
-template <int R, int C>
-void run_weight_tile(const WeightTile& p) {
-  Tile<R, C> tile;
-  tile.clear();
-  const int64_t panels = p.dy.count();
-  for (int64_t i = 0; i < panels; ++i) {
-    tile.add_products(p.dy.panel(i) + p.unit * kPanelSamples, kPanelSamples, 1,
-                      p.x.row(i * kPanelSamples), p.x.stride, p.dy.samples_in(i));
-  }
-  tile.store(p.out, p.out_row);
-}
-
-// table[C - 1][R - 1] runs an R x C tile.
-template <class Product>
-using TileFunction = void (*)(const Product&);
+// kTiles[C - 1][R - 1] runs an R x C tile.
+using TileFunction = void (*)(const TileProduct&);
 
 template <int C, int... R>
-constexpr std::array<TileFunction<TileProduct>, kTileRows> tile_functions(
-    std::integer_sequence<int, R...>) {
+constexpr std::array<TileFunction, kTileRows> tile_functions(std::integer_sequence<int, R...>) {
   return {run_tile<R + 1, C>...};
 }
 
-template <int C, int... R>
-constexpr std::array<TileFunction<WeightTile>, kTileRows> weight_tile_functions(
-    std::integer_sequence<int, R...>) {
-  return {run_weight_tile<R + 1, C>...};
-}
-
 using Heights = std::make_integer_sequence<int, kTileRows>;
-constexpr std::array<TileFunction<TileProduct>, kTileRows> kTiles[kTileVectors] = {
-    tile_functions<1>(Heights{}), tile_functions<2>(Heights{})};
-constexpr std::array<TileFunction<WeightTile>, kTileRows> kWeightTiles[kTileVectors] = {
-    weight_tile_functions<1>(Heights{}), weight_tile_functions<2>(Heights{})};
-
-// Vectors of a tile over `columns` more columns.
-HWY_INLINE int tile_vectors(int64_t columns) {
-  return columns > static_cast<int64_t>(kLanes) ? kTileVectors : 1;
-}
+constexpr std::array<TileFunction, kTileRows> kTiles[kTileVectors] = {tile_functions<1>(Heights{}),
+                                                                      tile_functions<2>(Heights{})};
 
 // Calls with each tile of rows; inside, with all panels: a tile's weights are read from memory
 // once for all of them.
@@ -128,94 +88,6 @@ void input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx) {
       });
 }
 
-// Units whose tiles share one strip of x while it is in the first-level cache.
-constexpr int64_t kUnitBlock = 4 * kTileRows;
-
-// Calls with each tile of the weight gradient: its first unit and column, height and width.
-template <class Call>
-HWY_INLINE void for_each_weight_tile(UnitRange units, int64_t inputs, const Call& call) {
-  for (int64_t block = units.begin; block < units.end; block += kUnitBlock) {
-    const TileRows cut(std::min(kUnitBlock, units.end - block));
-    for (int64_t column = 0; column < inputs; column += kTileWidth) {
-      int64_t unit = block;
-      for (int64_t tile = 0; tile < cut.tiles(); ++tile) {
-        const int64_t height = cut.height(tile);
-        call(unit, column, height, std::min(kTileWidth, inputs - column));
-        unit += height;
-      }
-    }
-  }
-}
-
-HWY_INLINE void weight_tile(ConstPanels dy, ConstMatrix x, int64_t unit, int64_t column,
-                            int64_t height, int64_t width, float* out, int64_t out_row) {
-  const ConstMatrix strip{x.data + column, x.rows, width, x.stride};
-  kWeightTiles[tile_vectors(width) - 1][height - 1]({dy, unit, strip, out, out_row});
-}
-
-void weight_gradient(ConstPanels dy, ConstMatrix x, UnitRange units, float* dw) {
-  const int64_t inputs = x.columns;
-  HWY_ALIGN float scratch[kTileRows * kTileWidth];
-  for_each_weight_tile(
-      units, inputs, [&](int64_t unit, int64_t column, int64_t height, int64_t width) HWY_ATTR {
-        float* out = dw + (unit - units.begin) * inputs + column;
-        if (width % kLanes == 0) {
-          weight_tile(dy, x, unit, column, height, width, out, inputs);
-          return;
-        }
-        weight_tile(dy, x, unit, column, height, width, scratch, kTileWidth);
-        for (int64_t r = 0; r < height; ++r) {
-          std::memcpy(out + r * inputs, scratch + r * kTileWidth, width * sizeof(float));
-        }
-      });
-}
-
-template <class Rule>
-HWY_INLINE void prefetch_tile(const UpdateArrays& weights, int64_t first, int64_t row,
-                              int64_t height, int64_t width) {
-  for (int64_t r = 0; r < height; ++r) {
-    for (int64_t i = first + r * row, end = i + width; i < end; i += 16) {
-      hwy::Prefetch(weights.values + i);
-      if constexpr (Rule::kStates > 0) hwy::Prefetch(weights.state0 + i);
-      if constexpr (Rule::kStates > 1) hwy::Prefetch(weights.state1 + i);
-    }
-  }
-}
-
-template <class Rule>
-void weight_update(ConstPanels dy, ConstMatrix x, UnitRange units, const UpdateScalars& scalars,
-                   const UpdateArrays& weights) {
-  const int64_t inputs = x.columns;
-  HWY_ALIGN float scratch[kTileRows * kTileWidth];
-  for_each_weight_tile(
-      units, inputs, [&](int64_t unit, int64_t column, int64_t height, int64_t width) HWY_ATTR {
-        const int64_t first = unit * inputs + column;
-        prefetch_tile<Rule>(weights, first, inputs, height, width);
-        weight_tile(dy, x, unit, column, height, width, scratch, kTileWidth);
-        for (int64_t r = 0; r < height; ++r) {
-          const UpdateArrays row = Rule::at(weights, first + r * inputs, scratch + r * kTileWidth);
-          update_range<Rule>(scalars, row, width);
-        }
-      });
-}
-
-void update_sgd(ConstPanels dy, ConstMatrix x, UnitRange units, const UpdateScalars& scalars,
-                const UpdateArrays& weights) {
-  weight_update<SgdRule>(dy, x, units, scalars, weights);
-}
-void update_momentum(ConstPanels dy, ConstMatrix x, UnitRange units, const UpdateScalars& scalars,
-                     const UpdateArrays& weights) {
-  weight_update<MomentumRule>(dy, x, units, scalars, weights);
-}
-void update_nesterov(ConstPanels dy, ConstMatrix x, UnitRange units, const UpdateScalars& scalars,
-                     const UpdateArrays& weights) {
-  weight_update<NesterovRule>(dy, x, units, scalars, weights);
-}
-void update_adam(ConstPanels dy, ConstMatrix x, UnitRange units, const UpdateScalars& scalars,
-                 const UpdateArrays& weights) {
-  weight_update<AdamRule>(dy, x, units, scalars, weights);
-}
-
 // Lane sums over the panels, then lane i + lane i + 16, + 8, + 4, + 2, + 1: an order that does not
 // know the vector width.
 void bias_gradient(ConstPanels dy, float* db) {
@@ -245,11 +117,6 @@ namespace lockstep {
 
 HWY_EXPORT(forward);
 HWY_EXPORT(input_gradient);
-HWY_EXPORT(weight_gradient);
-HWY_EXPORT(update_sgd);
-HWY_EXPORT(update_momentum);
-HWY_EXPORT(update_nesterov);
-HWY_EXPORT(update_adam);
 HWY_EXPORT(bias_gradient);
 
 void panel_forward(const LinearWeights& w, ConstPanels x, Panels y) {
@@ -258,22 +125,6 @@ void panel_forward(const LinearWeights& w, ConstPanels x, Panels y) {
 
 void panel_input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx) {
   HWY_DYNAMIC_DISPATCH(input_gradient)(w, dy, dx);
-}
-
-void panel_weight_gradient(ConstPanels dy, ConstMatrix x, UnitRange units, float* dw) {
-  HWY_DYNAMIC_DISPATCH(weight_gradient)(dy, x, units, dw);
-}
-
-void panel_weight_update(ConstPanels dy, ConstMatrix x, UnitRange units, UpdateRule rule,
-                         const UpdateScalars& scalars, const UpdateArrays& weights) {
-  switch (rule) {
-    case UpdateRule::sgd: return HWY_DYNAMIC_DISPATCH(update_sgd)(dy, x, units, scalars, weights);
-    case UpdateRule::momentum:
-      return HWY_DYNAMIC_DISPATCH(update_momentum)(dy, x, units, scalars, weights);
-    case UpdateRule::nesterov:
-      return HWY_DYNAMIC_DISPATCH(update_nesterov)(dy, x, units, scalars, weights);
-    case UpdateRule::adam: return HWY_DYNAMIC_DISPATCH(update_adam)(dy, x, units, scalars, weights);
-  }
 }
 
 void panel_bias_gradient(ConstPanels dy, float* db) {

@@ -1,5 +1,5 @@
-// The three products of a linear layer over panels (backend/panel.h), in registers tiles of
-// Highway vectors, and the weight gradient fused with the optimizer.
+// The three products of a linear layer over panels (backend/panel.h), in register tiles of
+// Highway vectors.
 //
 // Every element is one chain of fused multiply-adds in the order of the summed index: over inputs
 // from the bias, over outputs from 0, over samples from 0. Its bits therefore depend neither on
@@ -9,7 +9,6 @@
 #include <cstdint>
 
 #include "backend/matrix.h"
-#include "backend/optimizer_ops.h"
 #include "backend/panel.h"
 
 namespace lockstep {
@@ -37,11 +36,6 @@ void panel_input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx);
 // dw[u - begin, k] = sum over samples of dy[u] x[k] for the units of a range. x is row-major
 // [samples, inputs], its stride a multiple of 16 floats and what lies beyond a row's inputs finite.
 void panel_weight_gradient(ConstPanels dy, ConstMatrix x, UnitRange units, float* dw);
-
-// The same gradient handed to the optimizer tile by tile, never stored: apply_update's bits.
-// `weights` point at unit 0's row of values and state; `gradients` is not used.
-void panel_weight_update(ConstPanels dy, ConstMatrix x, UnitRange units, UpdateRule rule,
-                         const UpdateScalars& scalars, const UpdateArrays& weights);
 
 // db[u] = sum over samples of dy[u], added in a fixed order of its own.
 void panel_bias_gradient(ConstPanels dy, float* db);

@@ -67,16 +67,13 @@ class PanelStep final : public CpuStep {
         seed_(options.seed),
         input_(capacity_, model.inputs),
         input_panels_(group_, model.inputs) {
-    int64_t widest = 0;
     for (const LinearStage& stage : plan_.stages) {
-      widest = std::max(widest, stage.outputs);
       slabs_.push_back(slabs_of(layout.weight(stage.layer), slab_floats(options)));
       gradients_.emplace_back(capacity_, stage.outputs);
       if (&stage == &plan_.stages.back()) break;
       outputs_.emplace_back(capacity_, stage.outputs);
       output_panels_.emplace_back(group_, stage.outputs);
     }
-    bias_gradient_ = Buffer<float>(widest);
   }
 
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
@@ -123,22 +120,6 @@ class PanelStep final : public CpuStep {
                               gradients + weight + slab.units.begin * stage.inputs);
         if (!slab.range.empty()) done(slab.range);
       }
-    }
-  }
-
-  bool fuses_update() const override { return true; }
-
-  void update_weights(const UpdateScalars& scalars) override {
-    for (size_t l = plan_.stages.size(); l-- > 0;) {
-      const LinearStage& stage = plan_.stages[l];
-      const ConstPanels dy = gradients_[l].view(0, samples_);
-      const TensorSpec& bias = layout_.bias(stage.layer);
-      const UpdateArrays biases = arrays(bias.offset);
-      panel_bias_gradient(dy, bias_gradient_.data());
-      apply_update(rule(), scalars,
-                   {biases.values, bias_gradient_.data(), biases.state0, biases.state1}, bias.size);
-      panel_weight_update(dy, rows_into(l), {0, stage.outputs}, rule(), scalars,
-                          arrays(layout_.weight(stage.layer).offset));
     }
   }
 
@@ -223,7 +204,6 @@ class PanelStep final : public CpuStep {
   std::vector<Rows> outputs_;               // of each stage but the last, after its LayerEnd
   std::vector<PanelBuffer> output_panels_;  // the same, of a group
   std::vector<PanelBuffer> gradients_;      // of each stage's output before its LayerEnd
-  Buffer<float> bias_gradient_;             // of one stage, where the update is fused
   std::vector<std::vector<Slab>> slabs_;    // of each stage's weight
 };
 

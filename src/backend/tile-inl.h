@@ -23,6 +23,12 @@ namespace HWY_NAMESPACE {
 // fit 16.
 inline constexpr int kTileRows = HWY_ARCH_ARM_A64 || HWY_TARGET == HWY_AVX3 ? 12 : 6;
 inline constexpr int kTileVectors = 2;
+inline constexpr int64_t kTileWidth = kTileVectors * static_cast<int64_t>(kLanes);
+
+// Vectors of a tile over `columns` more columns.
+HWY_INLINE int tile_vectors(int64_t columns) {
+  return columns > static_cast<int64_t>(kLanes) ? kTileVectors : 1;
+}
 
 // f(0), f(1), ..., f(N - 1) as constants, written out: sums must not be indexed at run time.
 template <int N, class F>
@@ -60,13 +66,13 @@ struct Tile {
   // `terms` products, each `a_step` and `b_step` floats after the one before.
   HWY_INLINE void add_products(const float* a, int64_t row, int64_t a_step, const float* b,
                                int64_t b_step, int64_t terms) {
-    constexpr int kUnroll = 4;
+    constexpr int kGroup = 4;
     int64_t t = 0;
-    for (; t + kUnroll <= terms; t += kUnroll) {
-      unroll<kUnroll>([&](auto u) __attribute__((always_inline))
-                      HWY_ATTR { add_product(a + u * a_step, row, b + u * b_step); });
-      a += kUnroll * a_step;
-      b += kUnroll * b_step;
+    for (; t + kGroup <= terms; t += kGroup) {
+      unroll<kGroup>([&](auto u) __attribute__((always_inline))
+                     HWY_ATTR { add_product(a + u * a_step, row, b + u * b_step); });
+      a += kGroup * a_step;
+      b += kGroup * b_step;
     }
     for (; t < terms; ++t) {
       add_product(a, row, b);
