@@ -60,26 +60,22 @@ HWY_INLINE float dot(const Pass& pass, const T* row, size_t columns) {
 // Losses and errors (sigmoid - label) of up to kRows logits; errors beyond `count` are zero.
 HWY_INLINE void block_loss(const float* logits, const float* labels, int64_t count, float* errors,
                            Sums& sums) {
-  HWY_ALIGN float losses[kRows];
+  const FloatTag d;
+  const FloatVector zero = hn::Zero(d);
   for (int64_t i = 0; i < kRows; i += kLanes) {
     const Floats logit = load(logits + i);
     const Floats label = load(labels + i);
-    store(binary_cross_entropy(logit, label), losses + i);
-    store(sigmoid(logit) - label, errors + i);
-  }
-  std::fill(losses + count, losses + kRows, 0.0f);
-  std::fill(errors + count, errors + kRows, 0.0f);
-  // Four chains each: the order is fixed, and none waits for the one before.
-  double loss[4] = {};
-  float error[4] = {};
-  for (int64_t i = 0; i < kRows; ++i) {
-    loss[i % 4] += losses[i];
-    error[i % 4] += errors[i];
-  }
-  sums.metrics.loss += (loss[0] + loss[1]) + (loss[2] + loss[3]);
-  sums.bias_gradient += (error[0] + error[1]) + (error[2] + error[3]);
-  for (int64_t i = 0; i < count; ++i) {
-    sums.metrics.correct += (logits[i] > 0.0f) == (labels[i] > 0.0f) && logits[i] == logits[i];
+    const auto present = hn::FirstN(d, static_cast<size_t>(std::max<int64_t>(count - i, 0)));
+    Floats loss, error;
+    binary_cross_entropy_gradient(logit, label, loss, error);
+    error = Floats(hn::IfThenElseZero(present, error.raw));
+    store(error, errors + i);
+    sums.metrics.loss += hn::GetLane(hn::SumOfLanes(d, hn::IfThenElseZero(present, loss.raw)));
+    sums.bias_gradient += hn::GetLane(hn::SumOfLanes(d, error.raw));
+    // Right where logit and label lie on the same side of 0; never where the logit is NaN.
+    const auto wrong = hn::Xor(hn::Gt(logit.raw, zero), hn::Gt(label.raw, zero));
+    const auto right = hn::AndNot(wrong, hn::And(present, hn::Eq(logit.raw, logit.raw)));
+    sums.metrics.correct += static_cast<int64_t>(hn::CountTrue(d, right));
   }
 }
 
@@ -98,18 +94,22 @@ HWY_INLINE void accumulate_vector(const Pass& pass, const Block<T>& block, const
   store_at((sums[0] + sums[1]) + (sums[2] + sums[3]), pass.gradient);
 }
 
-// gradient += errors^T rows, while the next block comes in from memory.
+// gradient += errors^T rows
 template <bool scaled, class T>
-HWY_INLINE void accumulate(const Pass& pass, const Block<T>& block, const Block<T>& next,
-                           const float* errors, size_t columns) {
-  constexpr size_t kLine = 64 / sizeof(T);
-  size_t prefetched = 0;
+HWY_INLINE void accumulate(const Pass& pass, const Block<T>& block, const float* errors,
+                           size_t columns) {
   for_each_vector(columns, [&](auto load_at, auto store_at) HWY_ATTR {
     accumulate_vector<scaled>(pass, block, errors, load_at, store_at);
-    if (prefetched >= columns) return;
-    for (int64_t i = 0; i < next.count; ++i) hwy::Prefetch(next.rows[i] + prefetched);
-    prefetched += kLine;
   });
+}
+
+// Asks for the rows of a block before the one in hand is worked on.
+template <class T>
+HWY_INLINE void prefetch(const Block<T>& block, size_t columns) {
+  constexpr size_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < block.count; ++i) {
+    for (size_t j = 0; j < columns; j += kLine) hwy::Prefetch(block.rows[i] + j);
+  }
 }
 
 template <class T>
@@ -138,6 +138,7 @@ HWY_INLINE Sums run(const Pass& pass) {
   for (int64_t first = 0; next.count > 0; first += rows) {
     block = next;
     take_rows(batch, first + rows, rows, next);
+    prefetch(next, columns);
     for (int64_t i = 0; i < block.count; ++i) {
       logits[i] = dot<scaled>(pass, block.rows[i], columns) + pass.bias;
     }
@@ -147,7 +148,7 @@ HWY_INLINE Sums run(const Pass& pass) {
       labels[i] = static_cast<float>(batch.data->labels[batch.sample(first + i)]);
     }
     block_loss(logits, labels, block.count, errors, sums);
-    if (pass.gradient) accumulate<scaled>(pass, block, next, errors, columns);
+    if (pass.gradient) accumulate<scaled>(pass, block, errors, columns);
   }
   sums.metrics.count = batch.size();
   return sums;

@@ -54,6 +54,9 @@ struct Floats {
   friend HWY_INLINE Floats max(Floats a, Floats b) {
     return Floats(hn::IfThenElse(hn::Gt(a.raw, b.raw), a.raw, b.raw));
   }
+  friend HWY_INLINE Floats if_negative(Floats x, Floats yes, Floats no) {
+    return Floats(hn::IfThenElse(hn::Lt(x.raw, hn::Zero(FloatTag())), yes.raw, no.raw));
+  }
   // Highway's Exp overflows to infinity up to 104, is undefined above, and turns NaN into 0.
   friend HWY_INLINE Floats exp(Floats a) {
     const FloatTag d;
