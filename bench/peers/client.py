@@ -27,21 +27,21 @@ def pinned(cpus, command):
 class Library:
     """serve.py for one library at one thread count."""
 
-    def __init__(self, name, threads, cpus, python, mnist, cache):
+    def __init__(self, name, threads, cpus, places):
         self.name = name
         environment = os.environ | {variable: str(threads) for variable in THREAD_VARIABLES}
         environment |= {
-            "PEERS_MNIST": str(mnist),
-            "PEERS_CACHE": str(cache),
+            "PEERS_MNIST": str(places.mnist),
+            "PEERS_CACHE": str(places.cache),
             "JAX_PLATFORMS": "cpu",
             "CUDA_VISIBLE_DEVICES": "",
-            "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+            "TORCHINDUCTOR_CACHE_DIR": str(places.cache / "inductor"),
             # Compile in the process itself: no pool of helpers beside the measurement.
             "TORCHINDUCTOR_COMPILE_THREADS": "1",
         }
-        self.log = open(cache / f"{name}-{threads}.log", "w")
+        self.log = open(places.cache / f"{name}-{threads}.log", "w")
         self.process = subprocess.Popen(
-            pinned(cpus, [python, FOLDER / "serve.py", name, threads]),
+            pinned(cpus, [places.python, FOLDER / "serve.py", name, threads]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

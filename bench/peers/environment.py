@@ -3,11 +3,34 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from client import FOLDER
 
 ROOT = FOLDER.parent.parent
+
+
+@dataclass(frozen=True)
+class Places:
+    cache: Path
+    python: Path | None  # the peers'
+    program: Path | None  # lockstep
+    limits: Path | None  # lockstep_limits
+    mnist: Path | None
+
+
+def find_places(arguments, say):
+    cache = FOLDER / ".cache"
+    cache.mkdir(exist_ok=True)
+    program = find_program(arguments.lockstep)
+    limits = find_limits(arguments.limits, program)
+    if not program:
+        say("lockstep was not found (build it, or --lockstep PATH): the peers alone are measured")
+    if not limits:
+        say("lockstep_limits was not found (build it, or --limits PATH): no floor")
+    python = make_python(arguments.venv, say)
+    return Places(cache, python, program, limits, find_mnist(arguments.mnist))
 
 
 def make_python(venv, say):
@@ -38,6 +61,15 @@ def find_program(given):
     return max(found, key=lambda program: program.stat().st_mtime, default=None)
 
 
+def find_limits(given, program):
+    """lockstep_limits: the given one, else that of the build that `program` is from; or None."""
+    if given:
+        return given.resolve() if given.exists() else None
+    builds = [*program.parents] if program else [*ROOT.glob("build*")]
+    found = [build / "bench" / "lockstep_limits" for build in builds]
+    return next((limits for limits in found if limits.exists()), None)
+
+
 def find_mnist(given):
     """The folder of MNIST's four files: given, else where Lockstep's tests look; or None."""
     cache = os.environ.get("LOCKSTEP_DATA", Path.home() / ".cache" / "lockstep")
@@ -48,10 +80,11 @@ def find_mnist(given):
     return None
 
 
-def write_data(python, jobs, mnist, cache, say):
-    """Makes the synthetic files; the jobs whose data is there."""
-    made = python and not subprocess.run([python, FOLDER / "data.py", cache]).returncode
-    there = {"synthetic": made, "mnist": mnist}
+def jobs_with_data(jobs, places, say):
+    """Makes the synthetic files, and leaves out the jobs that have no data."""
+    write = [places.python, FOLDER / "data.py", places.cache]
+    made = places.python and not subprocess.run(write).returncode
+    there = {"synthetic": made, "mnist": places.mnist}
     remedy = {"synthetic": "it needs NumPy", "mnist": "`lockstep data fetch mnist`, or --mnist DIR"}
     for job in jobs:
         if not there[job.data]:

@@ -1,48 +1,39 @@
-"""The floor of a job on this machine, from limits measured beside it. Standard library only."""
+"""The floor of a job on this machine, from limits that lockstep_limits measures beside it.
+
+Standard library only.
+"""
 
 import json
 import subprocess
 
-from client import FOLDER, pinned
+from client import pinned
+
+
+SECONDS = 0.15  # for each of the measurements
 
 
 class Limits:
     """Measures FMA peak and read bandwidth on the same CPUs as the contestants, in every round."""
 
-    def __init__(self, cache, job, threads, cpus, say):
-        self.program = build(cache, say)
-        self.threads, self.cpus, self.bytes = threads, cpus, read_bytes(job)
+    def __init__(self, program, job, threads, cpus):
+        """program: lockstep_limits, or None: then nothing is measured."""
+        counts = "1" if threads == 1 else f"1,{threads}"
+        options = ["--bytes", read_bytes(job), "--seconds", SECONDS, "--threads", counts]
+        self.command = program and pinned(cpus, [program, *options])
+        self.threads = str(threads)
         self.fma_gflops, self.read_gb_s = [], []
         self.read_scaling = []  # read bandwidth of all threads over that of one
 
     def measure(self):
-        """Adds one measurement of each; nothing where limits.cpp could not be built."""
-        if not self.program:
+        """Adds one measurement of each."""
+        if not self.command:
             return
-        measured = self.measure_with(self.threads)
-        self.fma_gflops.append(measured["fma_gflops"])
-        self.read_gb_s.append(measured["read_gb_s"])
-        single = self.measure_with(1) if self.threads > 1 else measured
-        self.read_scaling.append(measured["read_gb_s"] / single["read_gb_s"])
-
-    def measure_with(self, threads):
-        command = pinned(self.cpus, [self.program, threads, self.bytes])
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        return json.loads(done.stdout)
-
-
-def build(cache, say):
-    """limits.cpp compiled for this machine (it measures, it is not shipped), or None."""
-    source, program = FOLDER / "limits.cpp", cache / "limits"
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        flags = ["-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-pthread"]
-        done = subprocess.run(
-            ["c++", *flags, source, "-o", program], capture_output=True, text=True
-        )
-        if done.returncode:
-            say(f"limits.cpp does not compile, no floor: {done.stderr.strip()}")
-            return None
-    return program
+        done = subprocess.run(self.command, capture_output=True, text=True, timeout=60, check=True)
+        measured = json.loads(done.stdout)
+        read = measured["read_gbytes_per_second"]
+        self.fma_gflops.append(measured["fma_gflops"][self.threads])
+        self.read_gb_s.append(read[self.threads])
+        self.read_scaling.append(read[self.threads] / read["1"])
 
 
 def read_bytes(job):

@@ -17,20 +17,21 @@ class Lockstep:
     compared = True
     note = ""
 
-    def __init__(self, program, job, workers, cpus, mnist, cache, precision="fp32", weak=False):
+    def __init__(self, job, workers, cpus, places, precision="fp32", weak=False):
         self.job, self.cpus, self.workers, self.weak = job, cpus, workers, weak
         self.precision = "bf16" if precision == "bf16" else "float32"
         self.name = "Lockstep serial" if workers == 1 else f"Lockstep sync:{workers}"
         self.name += " bf16" if precision == "bf16" else ""
         self.name += ", same batch per worker" if weak else ""
-        self.command = [program, "train", *self.options(mnist, cache), "--precision", precision]
+        options = [*self.options(places), "--precision", precision]
+        self.command = [places.program, "train", *options]
 
-    def options(self, mnist, cache):
+    def options(self, places):
         job = self.job
         if job.data == "mnist":
-            options = ["--data", f"mnist:{mnist}"]
+            options = ["--data", f"mnist:{places.mnist}"]
         else:
-            x, y, test_x, test_y = (cache / name for name in SYNTHETIC_FILES)
+            x, y, test_x, test_y = (places.cache / name for name in SYNTHETIC_FILES)
             options = ["--data", f"npy:{x},{y}", "--test-data", f"npy:{test_x},{test_y}"]
         if job.logistic:
             options += ["--model", "logistic"]
