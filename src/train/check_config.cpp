@@ -18,8 +18,8 @@ namespace {
 constexpr int64_t kMaxWidth = int64_t{1} << 24;  // units of one layer
 constexpr double kNoLimit = std::numeric_limits<double>::max();
 
-[[noreturn]] void refuse(std::string message, std::string remedy) {
-  throw Error(ErrorKind::usage, std::move(message), std::move(remedy));
+[[noreturn]] void refuse(const std::string& message, const std::string& remedy) {
+  throw Error(ErrorKind::usage, message, remedy);
 }
 
 void check_integer(std::string_view option, int64_t value, int64_t low,

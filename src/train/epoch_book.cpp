@@ -50,7 +50,7 @@ void EpochBook::add(const EpochRecord& record, std::span<const float> values) {
   }
 }
 
-void EpochBook::restore(std::vector<EpochRecord> records, std::span<const float> best_values) {
+void EpochBook::restore(std::span<const EpochRecord> records, std::span<const float> best_values) {
   for (const EpochRecord& record : records) add(record, {});
   best_values_ = {};
   if (best_values.empty()) return;

@@ -19,7 +19,7 @@ class EpochBook {
   // Adds a finished epoch; `values` are kept where it is the best so far and --keep-best asks.
   void add(const EpochRecord& record, std::span<const float> values);
   // Takes over the history and the best weights of a resumed run.
-  void restore(std::vector<EpochRecord> records, std::span<const float> best_values);
+  void restore(std::span<const EpochRecord> records, std::span<const float> best_values);
 
   // Why training should end before its last epoch, empty: go on.
   const std::string& stop_reason() const { return stop_reason_; }
