@@ -10,10 +10,9 @@ namespace {
 void check_precision(Precision precision) {
   if (precision == Precision::fp32) return;
   if (precision == Precision::tf32) {
-    throw Error(ErrorKind::device, "CPUs have no tf32 arithmetic",
-                "use --precision fp32 or bf16 on the CPU, or an NVIDIA GPU for tf32");
+    throw Error(ErrorKind::device, "CPUs have no tf32 arithmetic", "use --precision fp32");
   }
-  throw Error(ErrorKind::device, "this CPU has no bfloat16 arithmetic (AVX512_BF16 or AMX)",
+  throw Error(ErrorKind::device, "this version has no bfloat16 kernels for CPUs",
               "use --precision fp32");
 }
 

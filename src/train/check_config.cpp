@@ -56,8 +56,7 @@ void check_model(const ModelConfig& model) {
   for (const int64_t width : model.hidden) check_integer("hidden", width, 1, kMaxWidth);
   check_real("dropout", model.dropout, 0.0, 1.0, Ends::open_above);
   if (model.precision == Precision::tf32) {
-    refuse("--precision tf32: a format of GPUs' tensor cores, not of CPUs",
-           "use --precision fp32 or bf16");
+    refuse("--precision tf32: a format of GPUs' tensor cores, not of CPUs", "use --precision fp32");
   }
 }
 
