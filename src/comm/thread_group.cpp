@@ -41,6 +41,13 @@ std::string ThreadGroup::behind(std::atomic<uint64_t> Progress::*counter, uint64
   return names;
 }
 
+void ThreadGroup::leave(int rank) noexcept {
+  mark_left(rank);
+  while (!all_at_least(&Progress::left, 1)) {
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+}
+
 bool ThreadGroup::barrier(int rank) {
   std::atomic<uint64_t>& own = progress(rank).arrived;
   const uint64_t round = own.load(std::memory_order_relaxed) + 1;

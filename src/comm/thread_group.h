@@ -36,6 +36,7 @@ class ThreadGroup {
     std::atomic<uint64_t> done{0};      // collectives finished: reads nobody's buffer for them
     std::atomic<uint64_t> released{0};  // steps whose weights this worker reads no more
     std::atomic<uint64_t> arrived{0};   // barriers
+    std::atomic<uint64_t> left{0};      // 1 once this worker touches nobody's memory any more
   };
   struct Worker {
     Progress progress;
@@ -52,6 +53,12 @@ class ThreadGroup {
                 const char* place);
   // As wait_all, for any condition. `missing` names the workers that did not come.
   [[noreturn]] void timed_out(int rank, const char* place, const std::string& missing) const;
+
+  // The last thing a worker does before its memory goes, whatever way it ends: returns when no
+  // other worker can be reading it. Waits through an abort, since that is when it counts.
+  void leave(int rank) noexcept;
+  // As leave(), without waiting: for a worker that never shared any memory.
+  void mark_left(int rank) noexcept { progress(rank).left.store(1, std::memory_order_release); }
 
   // All workers call it. Returns whether this one had to wait.
   bool barrier(int rank);

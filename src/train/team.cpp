@@ -44,6 +44,7 @@ void run_team(ThreadGroup& group, const std::vector<int>& processors,
       first_error.keep(std::current_exception());
       group.abort();
     }
+    group.mark_left(rank);  // also where it failed before it had any memory to share
   };
   std::vector<std::thread> threads;
   try {
@@ -55,6 +56,9 @@ void run_team(ThreadGroup& group, const std::vector<int>& processors,
                           error.what()),
               "use fewer --workers, or raise the limit on threads (ulimit -u)")));
     group.abort();
+    for (int rank = static_cast<int>(threads.size()); rank < group.size(); ++rank) {
+      group.mark_left(rank);  // never started
+    }
   }
   for (std::thread& thread : threads) thread.join();
   first_error.rethrow();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 #include "lockstep/error.h"
 
@@ -54,6 +55,11 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
   if (rank == 0) {
     epoch_metrics_ = {run.start.epoch_loss, run.start.epoch_correct, run.start.epoch_count};
   }
+}
+
+Worker::~Worker() {
+  if (std::uncaught_exceptions() > 0) run_.group.abort();
+  run_.group.leave(rank_);
 }
 
 UpdateScalars Worker::scalars(const GlobalBatch& batch, int64_t samples) const {

@@ -37,6 +37,12 @@ class Worker {
   // Called on the worker's own thread, which touches its memory first. Compiles the step.
   Worker(Run& run, int rank, Weights weights, State state);
 
+  // Waits until no peer reads this worker's memory; where an error unwinds it, peers are told
+  // first.
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
   int rank() const { return rank_; }
   int size() const { return run_.resolved.workers; }
   Run& run() { return run_; }
