@@ -1,8 +1,8 @@
-// Marks a function that compiles for the host and, under nvcc, for the device.
+// Marks a function of inner loops: always inlined, and compiled under nvcc for host and device.
 #pragma once
 
 #ifdef __CUDACC__
-#define LOCKSTEP_HD __host__ __device__
+#define LOCKSTEP_HD __host__ __device__ __forceinline__
 #else
-#define LOCKSTEP_HD
+#define LOCKSTEP_HD __attribute__((always_inline)) inline
 #endif

@@ -21,13 +21,11 @@ LOCKSTEP_HD T binary_cross_entropy(T x, T y) {
   return max(x, T(0.0f)) - x * y + log1p(exp(T(0.0f) - abs(x)));
 }
 
-// log(1 + t) for t in [0, 1]: 2 atanh(s) with s = t / (2 + t) <= 1/3, its odd series cut where a
-// float no longer sees it. Unlike log1p it has no cases, and it is exact to an ulp or two down to
-// 0.
+// 2 atanh(s) for s in [0, 1/3], exact to an ulp or two: the odd series, cut where a float no longer
+// sees it. With s = t / (2 + t) it is log(1 + t) for t in [0, 1], without log1p's cases.
 template <class T>
-LOCKSTEP_HD T log1p_of_fraction(T t) {
+LOCKSTEP_HD T twice_atanh(T s) {
   using namespace math_functions;
-  const T s = t / (T(2.0f) + t);
   const T square = s * s;
   T sum = fma(square, T(2.0f / 15.0f), T(2.0f / 13.0f));
   sum = fma(square, sum, T(2.0f / 11.0f));
@@ -39,14 +37,18 @@ LOCKSTEP_HD T log1p_of_fraction(T t) {
   return s * sum;
 }
 
-// Loss and gradient of binary_cross_entropy at once, from one exponential: with e = e^-|x| the
-// sigmoid is 1 / (1 + e) for x >= 0 and e / (1 + e) below, to full precision in both tails.
+// Loss and gradient of binary_cross_entropy at once, from one exponential and one division: with
+// e = e^-|x| the sigmoid is 1 / (1 + e) for x >= 0 and e / (1 + e) below, to full precision in both
+// tails, and log(1 + e) needs e / (2 + e).
 template <class T>
 LOCKSTEP_HD void binary_cross_entropy_gradient(T x, T y, T& loss, T& gradient) {
   using namespace math_functions;
   const T e = exp(T(0.0f) - abs(x));
-  const T upper = T(1.0f) / (T(1.0f) + e);
-  loss = max(x, T(0.0f)) - x * y + log1p_of_fraction(e);
+  const T one_more = T(1.0f) + e;
+  const T two_more = T(2.0f) + e;
+  const T inverse = T(1.0f) / (one_more * two_more);
+  const T upper = inverse * two_more;
+  loss = max(x, T(0.0f)) - x * y + twice_atanh(e * (inverse * one_more));
   gradient = if_negative(x, e * upper, upper) - y;
 }
 

@@ -15,16 +15,16 @@ using std::fma;
 using std::log1p;
 using std::sqrt;
 
-LOCKSTEP_HD inline float max(float a, float b) {
+LOCKSTEP_HD float max(float a, float b) {
   return a > b ? a : b;
 }
-LOCKSTEP_HD inline float if_negative(float x, float yes, float no) {
+LOCKSTEP_HD float if_negative(float x, float yes, float no) {
   return x < 0 ? yes : no;
 }
-LOCKSTEP_HD inline double if_negative(double x, double yes, double no) {
+LOCKSTEP_HD double if_negative(double x, double yes, double no) {
   return x < 0 ? yes : no;
 }
-LOCKSTEP_HD inline double max(double a, double b) {
+LOCKSTEP_HD double max(double a, double b) {
   return a > b ? a : b;
 }
 }  // namespace math_functions

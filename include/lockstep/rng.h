@@ -27,7 +27,7 @@ struct Philox4 {
 };
 
 // Philox4x32 with ten rounds.
-LOCKSTEP_HD inline Philox4 philox4x32(Philox4 counter, uint32_t key0, uint32_t key1) {
+LOCKSTEP_HD Philox4 philox4x32(Philox4 counter, uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53u} * counter.x;
     const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter.z;
@@ -68,12 +68,12 @@ struct RandomStream {
 };
 
 // The top 24 bits as a float in [0, 1): exact, no rounding, the same on every device.
-LOCKSTEP_HD inline float unit_float(uint32_t bits) {
+LOCKSTEP_HD float unit_float(uint32_t bits) {
   return static_cast<float>(bits >> 8) * 0x1p-24f;
 }
 
 // Dropout keeps a unit when its word is at or above this threshold: P(drop) = p to within 2^-32.
-LOCKSTEP_HD inline uint32_t dropout_threshold(double p) {
+LOCKSTEP_HD uint32_t dropout_threshold(double p) {
   return static_cast<uint32_t>(p * 4294967296.0);
 }
 

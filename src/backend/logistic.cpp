@@ -6,7 +6,8 @@
 //
 #include <algorithm>
 
-#include "backend/simd-inl.h"
+#include "backend/logistic_block-inl.h"
+#include "backend/logistic_narrow-inl.h"
 #include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -14,144 +15,118 @@ namespace lockstep {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Rows of a block: as many as one or more whole vectors of logits, few enough that the block stays
-// in a first-level cache of 32 KiB while it is read for the second time.
-constexpr int64_t kRows = 16;
+// Few enough bytes that a block stays in a first-level cache of 32 KiB until it is read again.
 constexpr int64_t kBlockBytes = 24 * 1024;
 
 using Pass = LogisticPass::Request;
 using Sums = LogisticPass::Sums;
 
-// The rows of a block, and of the one after it, which is prefetched meanwhile.
-template <class T>
-struct Block {
-  const T* rows[kRows];
-  int64_t count = 0;
-};
+// Rows that share the loads of weights, and of the gradient.
+constexpr int kFour = 4;
 
-template <bool scaled, class LoadAt, class T>
-HWY_INLINE Floats feature(const Pass& pass, LoadAt load_at, const T* row) {
-  if constexpr (scaled) return fma(load_at(row), load_at(pass.scale), load_at(pass.offset));
-  return load_at(row);
+template <class Call>
+HWY_INLINE void for_four(const Call& call) {
+  unroll<kFour>(call);
 }
 
+// logits[r] = weights . rows[r] + bias; asks for the rows `next` meanwhile.
 template <bool scaled, class T>
-HWY_INLINE float dot(const Pass& pass, const T* row, size_t columns) {
-  Floats sums[4] = {Floats(0.0f), Floats(0.0f), Floats(0.0f), Floats(0.0f)};
-  const auto add = [&](Floats& sum, auto load_at) HWY_ATTR {
-    sum = fma(feature<scaled>(pass, load_at, row), load_at(pass.weights), sum);
+HWY_INLINE void dot_four(const Pass& pass, const T* const* rows, const T* const* next,
+                         size_t columns, float* logits) {
+  constexpr size_t kLine = 64 / sizeof(T);
+  Floats sums[2][kFour];
+  for_four([&](auto r) __attribute__((always_inline))
+           HWY_ATTR { sums[0][r] = sums[1][r] = Floats(0.0f); });
+  const auto add = [&](Floats(&to)[kFour], auto load_at) __attribute__((always_inline)) HWY_ATTR {
+    const Floats weights = load_at(pass.weights);
+    for_four([&](auto r) __attribute__((always_inline))
+             HWY_ATTR { to[r] = fma(feature<scaled>(pass, load_at, rows[r]), weights, to[r]); });
   };
   const auto at = [](size_t i) HWY_ATTR {
-    return [i](const auto* base) HWY_ATTR { return load(base + i); };
+    return [i](const auto* base) __attribute__((always_inline)) HWY_ATTR {
+      return load(base + i);
+    };
   };
   size_t i = 0;
-  for (; i + 4 * kLanes <= columns; i += 4 * kLanes) {
-    for (size_t k = 0; k < 4; ++k) add(sums[k], at(i + k * kLanes));
+  for (; i + 2 * kLanes <= columns; i += 2 * kLanes) {
+    for (size_t k = 0; k < 2 * kLanes; k += kLine) {
+      for_four([&](auto r) __attribute__((always_inline))
+               HWY_ATTR { hwy::Prefetch(next[r] + i + k); });
+    }
+    add(sums[0], at(i));
+    add(sums[1], at(i + kLanes));
   }
-  for (; i + kLanes <= columns; i += kLanes) add(sums[0], at(i));
+  if (i + kLanes <= columns) {
+    add(sums[0], at(i));
+    i += kLanes;
+  }
   if (i < columns) {
     const size_t rest = columns - i;
-    add(sums[1], [i, rest](const auto* base) HWY_ATTR { return load_tail(base + i, rest); });
+    add(
+        sums[1], [ i, rest ](const auto* base) __attribute__((always_inline))
+                 HWY_ATTR { return load_tail(base + i, rest); });
   }
-  const Floats total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  return hn::GetLane(hn::SumOfLanes(FloatTag(), total.raw));
-}
-
-// Losses and errors (sigmoid - label) of up to kRows logits; errors beyond `count` are zero.
-HWY_INLINE void block_loss(const float* logits, const float* labels, int64_t count, float* errors,
-                           Sums& sums) {
-  const FloatTag d;
-  const FloatVector zero = hn::Zero(d);
-  for (int64_t i = 0; i < kRows; i += kLanes) {
-    const Floats logit = load(logits + i);
-    const Floats label = load(labels + i);
-    const auto present = hn::FirstN(d, static_cast<size_t>(std::max<int64_t>(count - i, 0)));
-    Floats loss, error;
-    binary_cross_entropy_gradient(logit, label, loss, error);
-    error = Floats(hn::IfThenElseZero(present, error.raw));
-    store(error, errors + i);
-    sums.metrics.loss += hn::GetLane(hn::SumOfLanes(d, hn::IfThenElseZero(present, loss.raw)));
-    sums.bias_gradient += hn::GetLane(hn::SumOfLanes(d, error.raw));
-    // Right where logit and label lie on the same side of 0; never where the logit is NaN.
-    const auto wrong = hn::Xor(hn::Gt(logit.raw, zero), hn::Gt(label.raw, zero));
-    const auto right = hn::AndNot(wrong, hn::And(present, hn::Eq(logit.raw, logit.raw)));
-    sums.metrics.correct += static_cast<int64_t>(hn::CountTrue(d, right));
-  }
-}
-
-template <bool scaled, class T, class LoadAt, class StoreAt>
-HWY_INLINE void accumulate_vector(const Pass& pass, const Block<T>& block, const float* errors,
-                                  LoadAt load_at, StoreAt store_at) {
-  Floats sums[4] = {load_at(pass.gradient), Floats(0.0f), Floats(0.0f), Floats(0.0f)};
-  const auto add = [&](Floats& sum, int64_t i) HWY_ATTR {
-    sum = fma(Floats(errors[i]), feature<scaled>(pass, load_at, block.rows[i]), sum);
-  };
-  int64_t i = 0;
-  for (; i + 4 <= block.count; i += 4) {
-    for (int64_t k = 0; k < 4; ++k) add(sums[k], i + k);
-  }
-  for (; i < block.count; ++i) add(sums[0], i);
-  store_at((sums[0] + sums[1]) + (sums[2] + sums[3]), pass.gradient);
-}
-
-// gradient += errors^T rows
-template <bool scaled, class T>
-HWY_INLINE void accumulate(const Pass& pass, const Block<T>& block, const float* errors,
-                           size_t columns) {
-  for_each_vector(columns, [&](auto load_at, auto store_at) HWY_ATTR {
-    accumulate_vector<scaled>(pass, block, errors, load_at, store_at);
+  for_four([&](auto r) __attribute__((always_inline)) HWY_ATTR {
+    const Floats total = sums[0][r] + sums[1][r];
+    logits[r] = hn::GetLane(hn::SumOfLanes(FloatTag(), total.raw)) + pass.bias;
   });
 }
 
-// Asks for the rows of a block before the one in hand is worked on.
-template <class T>
-HWY_INLINE void prefetch(const Block<T>& block, size_t columns) {
-  constexpr size_t kLine = 64 / sizeof(T);
-  for (int64_t i = 0; i < block.count; ++i) {
-    for (size_t j = 0; j < columns; j += kLine) hwy::Prefetch(block.rows[i] + j);
-  }
-}
-
-template <class T>
-HWY_INLINE void take_rows(const Batch& batch, int64_t first, int64_t rows, Block<T>& block) {
-  const FeatureMatrix& features = batch.data->features;
-  const auto* data = static_cast<const T*>(features.data);
-  block.count = std::min(rows, batch.size() - first);
-  for (int64_t i = 0; i < block.count; ++i) {
-    block.rows[i] = data + batch.sample(first + i) * features.columns;
-  }
+// gradient += errors[r] rows[r]
+template <bool scaled, class T>
+HWY_INLINE void accumulate_four(const Pass& pass, const T* const* rows, const float* errors,
+                                size_t columns) {
+  for_each_vector(
+      columns, [&](auto load_at, auto store_at) __attribute__((always_inline)) HWY_ATTR {
+        Floats sum = load_at(pass.gradient);
+        for_four([&](auto r) __attribute__((always_inline)) HWY_ATTR {
+          sum = fma(Floats(errors[r]), feature<scaled>(pass, load_at, rows[r]), sum);
+        });
+        store_at(sum, pass.gradient);
+      });
 }
 
 template <bool scaled, class T>
-HWY_INLINE Sums run(const Pass& pass) {
+HWY_INLINE Sums run_wide(const Pass& pass) {
   const Batch& batch = pass.batch;
   const auto columns = static_cast<size_t>(batch.data->features.columns);
   const bool labelled = !batch.data->labels.empty();
   const auto fitting = kBlockBytes / static_cast<int64_t>(columns * sizeof(T));
-  const int64_t rows = fitting >= kRows ? kRows : std::max<int64_t>(fitting / 4 * 4, 4);
-  Sums sums;
-  HWY_ALIGN float logits[kRows] = {};
-  HWY_ALIGN float labels[kRows] = {};
-  HWY_ALIGN float errors[kRows] = {};
+  const int64_t rows = std::clamp<int64_t>(fitting / kFour * kFour, kFour, kBlockRows);
+  LossLanes losses;
+  HWY_ALIGN float logits[kBlockRows] = {};
+  HWY_ALIGN float labels[kBlockRows] = {};
+  HWY_ALIGN float errors[kBlockRows] = {};
+  PrefetchStream no_stream;
   Block<T> block, next;
-  take_rows(batch, 0, rows, next);
+  next.take(batch, 0, rows);
   for (int64_t first = 0; next.count > 0; first += rows) {
     block = next;
-    take_rows(batch, first + rows, rows, next);
-    prefetch(next, columns);
-    for (int64_t i = 0; i < block.count; ++i) {
-      logits[i] = dot<scaled>(pass, block.rows[i], columns) + pass.bias;
+    next.take(batch, first + rows, rows);
+    for (int64_t i = 0; i < block.count; i += kFour) {
+      dot_four<scaled>(pass, block.rows + i, next.rows + i, columns, logits + i);
     }
     if (pass.logits) std::copy_n(logits, block.count, pass.logits + first);
     if (!labelled) continue;
-    for (int64_t i = 0; i < block.count; ++i) {
-      labels[i] = static_cast<float>(batch.data->labels[batch.sample(first + i)]);
+    take_labels(batch, first, block.count, labels);
+    losses.add(logits, labels, block.count, errors, no_stream);
+    if (!pass.gradient) continue;
+    for (int64_t i = 0; i < block.count; i += kFour) {
+      accumulate_four<scaled>(pass, block.rows + i, errors + i, columns);
     }
-    block_loss(logits, labels, block.count, errors, sums);
-    if (pass.gradient) accumulate<scaled>(pass, block, errors, columns);
   }
-  sums.metrics.count = batch.size();
-  return sums;
+  return losses.total(batch.size());
+}
+
+template <bool scaled, class T>
+HWY_INLINE Sums run(const Pass& pass) {
+  switch ((pass.batch.data->features.columns + kLanes - 1) / kLanes) {
+    case 1: return run_narrow<1, scaled, T>(pass);
+    case 2: return run_narrow<2, scaled, T>(pass);
+    case 3: return run_narrow<3, scaled, T>(pass);
+    case 4: return run_narrow<4, scaled, T>(pass);
+    default: return run_wide<scaled, T>(pass);
+  }
 }
 
 Sums run_floats(const Pass& pass) {
