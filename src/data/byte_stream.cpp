@@ -14,7 +14,7 @@ namespace {
 
 class PlainStream final : public ByteStream {
  public:
-  explicit PlainStream(std::shared_ptr<MappedFile> file) : file_(std::move(file)) {}
+  explicit PlainStream(std::shared_ptr<MappedFile> file) : file_(std::move(file)), pages_(*file_) {}
 
   void read(std::span<std::byte> out, const char* what) override {
     const size_t left = file_->size() - offset_;
@@ -25,6 +25,7 @@ class PlainStream final : public ByteStream {
     }
     if (!out.empty()) std::memcpy(out.data(), file_->bytes().data() + offset_, out.size());
     offset_ += out.size();
+    pages_.passed(offset_);
   }
 
   void expect_end() override {
@@ -40,6 +41,7 @@ class PlainStream final : public ByteStream {
 
  private:
   std::shared_ptr<MappedFile> file_;
+  PassedPages pages_;
   size_t offset_ = 0;
 };
 

@@ -1,51 +1,26 @@
 #include "data/checksum.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "data/byte_stream.h"
+#include "data/hash.h"
 #include "lockstep/error.h"
 
 namespace lockstep {
 namespace {
 
-class Digest {
- public:
-  explicit Digest(const EVP_MD* kind) : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    ok_ = context_ && EVP_DigestInit_ex(context_.get(), kind, nullptr) == 1;
-  }
-  void add(std::span<const std::byte> bytes) {
-    ok_ = ok_ && EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1;
-  }
-  std::string hex() {
-    unsigned char value[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    if (!ok_ || EVP_DigestFinal_ex(context_.get(), value, &length) != 1) {
-      throw Error(ErrorKind::runtime, "libcrypto cannot compute a checksum");
-    }
-    std::string text;
-    for (unsigned int i = 0; i < length; ++i) text += fmt::format("{:02x}", value[i]);
-    return text;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-  bool ok_ = false;
-};
-
 std::string md5_of(const std::string& path) {
-  Digest digest(EVP_md5());
+  Hash digest(Hash::Kind::md5);
   digest.add(MappedFile::open(path)->bytes());
   return digest.hex();
 }
 
 std::string sha256_of_content(const std::string& path, uint64_t size) {
   const auto stream = ByteStream::open(path);
-  Digest digest(EVP_sha256());
+  Hash digest(Hash::Kind::sha256);
   std::vector<std::byte> chunk(size_t{1} << 20);
   for (uint64_t left = size; left > 0;) {
     const auto part = std::span(chunk).first(std::min<uint64_t>(left, chunk.size()));

@@ -43,6 +43,7 @@ void copy_records(const MappedFile& file, const OwnedFeatures& features, std::by
                   RawLabels& labels, const ReadContext& context) {
   constexpr int64_t kChunk = 256;  // records
   const int64_t records = records_in(file);
+  PassedPages pages(file);
   for (int64_t begin = 0; begin < records; begin += kChunk) {
     const int64_t end = std::min(records, begin + kChunk);
     for (int64_t i = begin; i < end; ++i) {
@@ -60,7 +61,7 @@ void copy_records(const MappedFile& file, const OwnedFeatures& features, std::by
       context.digest->add({out + begin * kPixels, static_cast<size_t>(end - begin) * kPixels},
                           features.matrix.keep_alive);
     }
-    file.release_before(end * kRecord);
+    pages.passed(end * kRecord);
   }
 }
 

@@ -84,6 +84,14 @@ int64_t column_named(const CsvPlan& plan, const std::string& name) {
   return found == plan.names.end() ? kNoLabel : found - plan.names.begin();
 }
 
+// The first names of a header, for a message.
+std::string names_shown(const CsvPlan& plan) {
+  constexpr size_t kShown = 20;
+  const size_t count = std::min(plan.names.size(), kShown);
+  return fmt::format("{}{}", fmt::join(plan.names.begin(), plan.names.begin() + count, ", "),
+                     count < plan.names.size() ? ", ..." : "");
+}
+
 // label=NAME or label=INDEX; a column's name goes first.
 int64_t chosen_label(const DataSpec& spec, const CsvPlan& plan, const std::string& choice) {
   const int64_t named = column_named(plan, choice);
@@ -96,7 +104,7 @@ int64_t chosen_label(const DataSpec& spec, const CsvPlan& plan, const std::strin
   }
   fail_at(spec.paths[0], "line 1",
           plan.header ? fmt::format("there is no column '{}', the columns are {}", choice,
-                                    fmt::join(plan.names, ", "))
+                                    names_shown(plan))
                       : fmt::format("there is no column '{}': {} columns without a header", choice,
                                     plan.columns),
           fmt::format("label=NAME takes a name of the header, label=INDEX a number from 0 to {}",

@@ -1,12 +1,8 @@
 #include "data/digest.h"
 
-#include <fmt/format.h>
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <memory>
 
-#include "lockstep/error.h"
+#include "data/hash.h"
 
 namespace lockstep {
 
@@ -39,31 +35,30 @@ void BackgroundDigest::stop(bool drop) {
 
 std::string BackgroundDigest::hex() {
   stop(false);
-  if (!ok_) throw Error(ErrorKind::runtime, "libcrypto cannot compute SHA-256");
+  if (failure_) std::rethrow_exception(failure_);
   return hex_;
 }
 
 void BackgroundDigest::run() {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
-                                                                        &EVP_MD_CTX_free);
-  bool ok = context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
-    if (queue_.empty()) break;
-    // In pieces, so that the destructor need not wait for a whole data set.
-    constexpr size_t kPiece = size_t{1} << 22;
-    Piece& front = queue_.front();
-    const Piece piece{front.bytes.first(std::min(front.bytes.size(), kPiece)), front.keep_alive};
-    front.bytes = front.bytes.subspan(piece.bytes.size());
-    if (front.bytes.empty()) queue_.pop_front();
-    lock.unlock();
-    ok = ok && EVP_DigestUpdate(context.get(), piece.bytes.data(), piece.bytes.size()) == 1;
+  try {
+    Hash hash(Hash::Kind::sha256);
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
+      if (queue_.empty()) break;
+      // In pieces, so that the destructor need not wait for a whole data set.
+      constexpr size_t kPiece = size_t{1} << 22;
+      Piece& front = queue_.front();
+      const Piece piece{front.bytes.first(std::min(front.bytes.size(), kPiece)), front.keep_alive};
+      front.bytes = front.bytes.subspan(piece.bytes.size());
+      if (front.bytes.empty()) queue_.pop_front();
+      lock.unlock();
+      hash.add(piece.bytes);
+    }
+    hex_ = hash.hex();
+  } catch (...) {
+    failure_ = std::current_exception();
   }
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int length = 0;
-  ok_ = ok && EVP_DigestFinal_ex(context.get(), digest, &length) == 1;
-  for (unsigned int i = 0; i < length; ++i) hex_ += fmt::format("{:02x}", digest[i]);
 }
 
 }  // namespace lockstep

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -40,9 +41,9 @@ class BackgroundDigest {
   std::condition_variable changed_;
   std::deque<Piece> queue_;
   bool closed_ = false;
-  bool ok_ = false;
   size_t added_ = 0;
   std::string hex_;
+  std::exception_ptr failure_;
   std::thread thread_;
 };
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "data/digest.h"
+#include "data/hash.h"
 #include "lockstep/data.h"
 
 namespace lockstep {
@@ -18,9 +18,9 @@ std::filesystem::path path_of(const DigestKey& key) {
 }
 
 std::string digest_of(const void* data, size_t bytes) {
-  BackgroundDigest digest;
-  digest.add({static_cast<const std::byte*>(data), bytes}, nullptr);
-  return digest.hex();
+  Hash hash(Hash::Kind::sha256);
+  hash.add({static_cast<const std::byte*>(data), bytes});
+  return hash.hex();
 }
 
 }  // namespace

@@ -43,4 +43,24 @@ class MappedFile {
   size_t size_;
 };
 
+// Gives back the pages that a reader has passed, a step at a time.
+class PassedPages {
+ public:
+  static constexpr size_t kStep = size_t{1} << 24;
+
+  explicit PassedPages(const MappedFile& file) : file_(&file) {}
+
+  // Nothing before `offset` will be looked at in this pass.
+  void passed(size_t offset) {
+    if (offset - released_ < kStep) return;
+    file_->release_before(offset);
+    released_ = offset;
+  }
+  void rewind() { released_ = 0; }
+
+ private:
+  const MappedFile* file_;
+  size_t released_ = 0;
+};
+
 }  // namespace lockstep

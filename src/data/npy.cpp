@@ -5,20 +5,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
+#include <array>
 #include <cstring>
 
 #include "data/element.h"
 #include "data/failure.h"
 #include "data/mapped_file.h"
-#include "data/memory.h"
 #include "data/npy_header.h"
 #include "data/reader.h"
 
 namespace lockstep {
 namespace {
-
-constexpr size_t kReleaseStep = size_t{1} << 24;
 
 struct NpyFile {
   std::shared_ptr<MappedFile> file;
@@ -64,51 +61,65 @@ NpyFile open_npy(const std::string& path, size_t most_dimensions) {
           "rows and columns count from 1; fill in or drop the missing values");
 }
 
-// Row by row from C order, in blocks of rows from Fortran order so that both sides stay in cache.
-void convert(const NpyFile& npy, float* out) {
+std::optional<size_t> read_elements(ElementFormat format, const std::byte* from,
+                                    std::span<float> out) {
+  return to_float(format, from, out);
+}
+
+std::optional<size_t> read_elements(ElementFormat, const std::byte* from, std::span<uint8_t> out) {
+  std::memcpy(out.data(), from, out.size());
+  return std::nullopt;
+}
+
+// C order, row by row.
+template <class T>
+void read_rows(const NpyFile& npy, T* out) {
+  const size_t row_bytes = npy.columns() * npy.header.format.size();
+  PassedPages pages(*npy.file);
+  for (int64_t row = 0; row < npy.rows(); ++row) {
+    const std::span<T> target(out + row * npy.columns(), npy.columns());
+    const auto bad = read_elements(npy.header.format, npy.data() + row * row_bytes, target);
+    if (bad) fail_not_finite(npy, row, static_cast<int64_t>(*bad));
+    pages.passed(npy.header.offset + row * row_bytes);
+  }
+}
+
+// Fortran order, in blocks of rows that stay in cache on both sides.
+template <class T>
+void read_columns(const NpyFile& npy, T* out) {
+  constexpr int64_t kBlock = 64;
   const int64_t rows = npy.rows(), columns = npy.columns();
   const size_t size = npy.header.format.size();
-  if (!npy.header.fortran_order) {
-    size_t released = 0;
-    for (int64_t row = 0; row < rows; ++row) {
-      const size_t offset = static_cast<size_t>(row) * columns * size;
-      const std::span<float> target(out + row * columns, columns);
-      if (const auto bad = to_float(npy.header.format, npy.data() + offset, target)) {
-        fail_not_finite(npy, row, static_cast<int64_t>(*bad));
-      }
-      if (offset - released < kReleaseStep) continue;
-      npy.file->release_before(npy.header.offset + offset);
-      released = offset;
-    }
-    return;
-  }
-  constexpr int64_t kBlock = 64;
-  float column_block[kBlock];
+  std::array<T, kBlock> block;
+  size_t resident = 0;
   for (int64_t first = 0; first < rows; first += kBlock) {
     const int64_t count = std::min(kBlock, rows - first);
     for (int64_t column = 0; column < columns; ++column) {
       const std::byte* from = npy.data() + (column * rows + first) * size;
-      const auto bad = to_float(npy.header.format, from, std::span(column_block, count));
+      const auto bad = read_elements(npy.header.format, from, std::span(block).first(count));
       if (bad) fail_not_finite(npy, first + static_cast<int64_t>(*bad), column);
-      for (int64_t i = 0; i < count; ++i) out[(first + i) * columns + column] = column_block[i];
+      for (int64_t i = 0; i < count; ++i) out[(first + i) * columns + column] = block[i];
     }
+    // The pages in use are spread over the whole file: now and then all are given back.
+    resident += count * columns * size;
+    if (resident < PassedPages::kStep) continue;
+    npy.file->release_before(npy.file->size());
+    resident = 0;
   }
 }
 
-void transpose_bytes(const NpyFile& npy, std::byte* out) {
-  const int64_t rows = npy.rows(), columns = npy.columns();
-  constexpr int64_t kBlock = 64;
-  for (int64_t first = 0; first < rows; first += kBlock) {
-    const int64_t last = std::min(rows, first + kBlock);
-    for (int64_t column = 0; column < columns; ++column) {
-      const std::byte* from = npy.data() + column * rows;
-      for (int64_t row = first; row < last; ++row) out[row * columns + column] = from[row];
-    }
+template <class T>
+void read_all(const NpyFile& npy, T* out) {
+  if (npy.header.fortran_order) {
+    read_columns(npy, out);
+  } else {
+    read_rows(npy, out);
   }
 }
 
 void check_finite(const NpyFile& npy) {
   std::vector<float> scratch(size_t{1} << 14);
+  PassedPages pages(*npy.file);
   const auto count = static_cast<size_t>(npy.rows() * npy.columns());
   for (size_t begin = 0; begin < count; begin += scratch.size()) {
     const std::span part(scratch.data(), std::min(scratch.size(), count - begin));
@@ -117,9 +128,7 @@ void check_finite(const NpyFile& npy) {
       const auto at = static_cast<int64_t>(begin + *bad);
       fail_not_finite(npy, at / npy.columns(), at % npy.columns());
     }
-    if (begin * sizeof(float) % kReleaseStep == 0) {
-      npy.file->release_before(npy.header.offset + begin * sizeof(float));
-    }
+    pages.passed(npy.header.offset + begin * sizeof(float));
   }
 }
 
@@ -151,11 +160,9 @@ RawPart read_features(const std::string& path, const ReadContext& context) {
   } else {
     const OwnedFeatures features = allocate_features(path, type, npy.rows(), npy.columns());
     if (type == FeatureType::float32) {
-      convert(npy, reinterpret_cast<float*>(features.data));
-    } else if (npy.header.fortran_order) {
-      transpose_bytes(npy, features.data);
+      read_all(npy, reinterpret_cast<float*>(features.data));
     } else {
-      std::memcpy(features.data, npy.data(), features.matrix.bytes());
+      read_all(npy, reinterpret_cast<uint8_t*>(features.data));
     }
     part.features = features.matrix;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 
@@ -119,6 +120,12 @@ std::string take_options(const FormatRule& rule, std::string rest, DataSpec& spe
   return fmt::format("{}", fmt::join(pieces, ","));
 }
 
+// Shells leave a tilde behind a colon alone.
+std::string without_tilde(std::string path) {
+  const char* home = std::getenv("HOME");
+  return path.starts_with("~/") && home ? home + path.substr(1) : path;
+}
+
 }  // namespace
 
 DataSpec parse_spec(const std::string& text) {
@@ -133,6 +140,7 @@ DataSpec parse_spec(const std::string& text) {
   if (!rule->options.empty()) rest = take_options(*rule, std::move(rest), spec);
   if (!rest.empty()) {
     spec.paths = rule->max_paths == 2 ? split_paths(rest) : std::vector{rest};
+    for (std::string& path : spec.paths) path = without_tilde(path);
   }
   const bool empty_path = std::find(spec.paths.begin(), spec.paths.end(), "") != spec.paths.end();
   if (empty_path || spec.paths.size() < rule->min_paths || spec.paths.size() > rule->max_paths) {

@@ -1,12 +1,11 @@
 #include "data/text_file.h"
 
-#include <algorithm>
-
 #include "data/failure.h"
 
 namespace lockstep {
 
-TextFile::TextFile(const std::string& path) : file_(MappedFile::open(path)), text_(file_->text()) {
+TextFile::TextFile(const std::string& path)
+    : file_(MappedFile::open(path)), text_(file_->text()), pages_(*file_) {
   using namespace std::string_view_literals;
   if (text_.starts_with("\x1F\x8B"sv)) {
     fail_at(path, "byte 0", "gzip-compressed, expected text", "unpack it first: gunzip " + path);
@@ -18,14 +17,6 @@ TextFile::TextFile(const std::string& path) : file_(MappedFile::open(path)), tex
   }
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(kByteOrderMark.size());
-  released_ = text_.data();
-}
-
-void TextFile::passed(const char* here) {
-  constexpr std::ptrdiff_t kStep = std::ptrdiff_t{1} << 24;
-  if (here - released_ < kStep) return;
-  file_->release_before(here - file_->text().data());
-  released_ = here;
 }
 
 }  // namespace lockstep

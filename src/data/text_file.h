@@ -19,13 +19,13 @@ class TextFile {
   std::string_view text() const { return text_; }  // without a byte order mark
 
   // Tells that the text before `here` will not be looked at in this pass.
-  void passed(const char* here);
-  void rewind() { released_ = text_.data(); }
+  void passed(const char* here) { pages_.passed(here - file_->text().data()); }
+  void rewind() { pages_.rewind(); }
 
  private:
   std::shared_ptr<MappedFile> file_;
   std::string_view text_;
-  const char* released_;
+  PassedPages pages_;
 };
 
 }  // namespace lockstep

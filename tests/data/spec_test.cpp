@@ -21,6 +21,12 @@ TEST(Spec, names_formats_with_their_files) {
   EXPECT_THAT(parse_spec("libsvm:C:/a,b").paths, ElementsAre("C:/a,b"));
 }
 
+TEST(Spec, expands_the_home_folder) {
+  const ScopedVariable home("HOME", "/home/someone");
+  EXPECT_THAT(parse_spec("idx:~/a,~/b").paths, ElementsAre("/home/someone/a", "/home/someone/b"));
+  EXPECT_THAT(parse_spec("mnist:~").paths, ElementsAre("~"));
+}
+
 TEST(Spec, takes_options_off_the_end) {
   const DataSpec csv = parse_spec("csv:a,b.csv,label=x y,header=no,sep=,");
   EXPECT_THAT(csv.paths, ElementsAre("a,b.csv"));
