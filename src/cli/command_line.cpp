@@ -85,8 +85,9 @@ std::pair<const CommandSpec*, int> find_command(const std::vector<std::string>& 
   std::vector<std::string> in_group;
   for (const CommandSpec& spec : command_specs()) {
     const size_t space = spec.name.find(' ');
-    names.push_back(spec.name.substr(0, space));
-    if (space != std::string::npos && names.back() == words[0]) in_group.push_back(spec.name);
+    const std::string name = spec.name.substr(0, space);
+    if (names.empty() || names.back() != name) names.push_back(name);
+    if (space != std::string::npos && name == words[0]) in_group.push_back(spec.name);
   }
   if (in_group.empty()) {
     refuse(fmt::format("unknown command '{}'", words[0]), suggestion(words[0], names));

@@ -44,7 +44,8 @@ Finding judge_gemm(const Machine& machine) {
 
 Finding judge_gpus() {
   Finding finding{"GPUs", Verdict::pass, "none; this build trains on CPUs", {}, {}, {}};
-  if (fs::exists("/proc/driver/nvidia/version")) {
+  std::error_code ignored;
+  if (fs::exists("/proc/driver/nvidia/version", ignored)) {
     finding.verdict = Verdict::warn;
     finding.detail = "an NVIDIA driver is here, but this build has no CUDA support";
     finding.remedy = "train on the CPU: --device cpu";

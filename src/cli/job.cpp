@@ -19,7 +19,7 @@ constexpr int64_t kAnySamples = int64_t{1} << 40;
 
 std::string text_of(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (!value.is_array()) return value.dump();
+  if (!value.is_array()) return json_text(value);
   std::string text;
   for (const Json& entry : value) {
     if (!text.empty()) text += ',';

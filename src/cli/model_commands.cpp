@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <system_error>
 
 #include "cli/job.h"
 #include "cli/predictions.h"
@@ -24,8 +25,9 @@ Checkpoint load_model(const Settings& settings) {
                 "add --checkpoint FILE, or the --out folder of a run");
   }
   const std::filesystem::path path = settings.checkpoint;
-  return load_checkpoint(is_directory(path) ? (path / "model.safetensors").string()
-                                            : path.string());
+  std::error_code ignored;
+  return load_checkpoint(is_directory(path, ignored) ? (path / "model.safetensors").string()
+                                                     : path.string());
 }
 
 void require_data(const Settings& settings) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <filesystem>
 #include <iterator>
+#include <system_error>
 
 #include "lockstep/error.h"
 
@@ -29,7 +30,8 @@ std::string quoted(const std::string& field) {
 PredictionFormat prediction_format(const std::string& path) {
   const std::filesystem::path file(path);
   if (file.extension() == ".npy") return PredictionFormat::npy;
-  const bool is_device = std::filesystem::exists(file) && !is_regular_file(file);
+  std::error_code ignored;
+  const bool is_device = std::filesystem::exists(file, ignored) && !is_regular_file(file, ignored);
   if (path.empty() || file.extension() == ".csv" || is_device) return PredictionFormat::csv;
   throw Error(ErrorKind::usage, fmt::format("--output {}: neither .csv nor .npy", path),
               "name a file that ends in .csv or .npy");

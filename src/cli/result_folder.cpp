@@ -40,7 +40,8 @@ std::string content_of(const fs::path& path) {
 }
 
 void require_same_configuration(const fs::path& folder, const std::string& config_toml) {
-  if (!fs::exists(folder / "result.json")) return;
+  std::error_code ignored;
+  if (!fs::exists(folder / "result.json", ignored)) return;
   if (settings_in(content_of(folder / "config.toml")) == settings_in(config_toml)) return;
   throw Error(ErrorKind::usage,
               fmt::format("--out {}: the folder holds the result of another configuration",

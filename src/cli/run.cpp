@@ -2,6 +2,7 @@
 
 #include <array>
 #include <exception>
+#include <functional>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -66,10 +67,10 @@ int fail(Session& session, const Error& error) {
   return exit_code(error.kind());
 }
 
-// Runs the command; whatever it throws becomes an exit code and the document's "error".
-int run_command(Session& session, int argc, const char* const* argv) {
+// What `work` returns; whatever it throws becomes an exit code and the document's "error".
+int guarded(Session& session, const std::function<int()>& work) {
   try {
-    return dispatch(session, argc, argv);
+    return work();
   } catch (const Error& error) {
     return fail(session, error);
   } catch (const std::bad_alloc&) {
@@ -80,29 +81,37 @@ int run_command(Session& session, int argc, const char* const* argv) {
   }
 }
 
-// The document goes to --out's result.json and, with --json, to stdout.
-void deliver(Session& session) {
+int write_result(Session& session) {
   session.document.machine = json_of(describe_machine());
   if (session.folder) session.folder->write_result(session.document);
-  disarm_document();
+  return 0;
+}
+
+int print_document(const Session& session) {
   if (session.settings.json) print_result(session.document.text());
+  return 0;
+}
+
+// The document goes to --out's result.json and, with --json, to stdout: there also when the file
+// cannot be written.
+int deliver(Session& session) {
+  const int code = guarded(session, [&] { return write_result(session); });
+  disarm_document();
+  const int print_code = guarded(session, [&] { return print_document(session); });
+  return code != 0 ? code : print_code;
 }
 
 }  // namespace
 
 int run(int argc, const char* const* argv) {
+  ignore_file_size_signal();
   Session session;
   session.settings.json = asks_for_json(argc, argv);
-  const int code = run_command(session, argc, argv);
+  const int code = guarded(session, [&] { return dispatch(session, argc, argv); });
   if (!session.settings.json && !session.folder) return code;
   if (session.invocation.help || session.invocation.version) return code;
-  try {
-    deliver(session);
-  } catch (const Error& error) {
-    const int delivery_code = fail(session, error);
-    return code != 0 ? code : delivery_code;
-  }
-  return code;
+  const int delivery_code = deliver(session);
+  return code != 0 ? code : delivery_code;
 }
 
 }  // namespace lockstep::cli

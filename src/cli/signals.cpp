@@ -38,6 +38,10 @@ extern "C" void on_signal(int signal) {
 
 }  // namespace
 
+void ignore_file_size_signal() {
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
 void watch_signals(const std::string& document) {
   static std::string kept;  // the handler may need it until the process ends
   kept = document;

@@ -7,6 +7,10 @@
 
 namespace lockstep::cli {
 
+// A write beyond the limit on file sizes then fails like one to a full disk, instead of ending the
+// process. Call first of all.
+void ignore_file_size_signal();
+
 // Installs the handlers. `document`, where not empty, is printed on stdout by a process that leaves
 // at once: --json promises one document whatever happens.
 void watch_signals(const std::string& document);

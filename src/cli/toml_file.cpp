@@ -10,10 +10,12 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "cli/experiments.h"
 #include "lockstep/error.h"
+#include "report/document.h"
 #include "train/nearest.h"
 
 namespace lockstep::cli {
@@ -162,8 +164,10 @@ GivenValues read_experiment(const std::string& name_or_path, Settings& settings)
       return read_toml(experiment.text, std::string(experiment.name) + ".toml", settings);
     }
   }
+  std::error_code ignored;
   const bool is_path = name_or_path.find('/') != std::string::npos ||
-                       name_or_path.ends_with(".toml") || std::filesystem::exists(name_or_path);
+                       name_or_path.ends_with(".toml") ||
+                       std::filesystem::exists(name_or_path, ignored);
   if (is_path) return read_toml(read_file(name_or_path), name_or_path, settings);
   std::vector<std::string> names;
   for (const Experiment& experiment : experiments()) names.emplace_back(experiment.name);
@@ -179,7 +183,7 @@ std::string toml_value(const Json& value) {
   if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX}) {
     return fmt::format("\"{}\"", value.get<uint64_t>());
   }
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(value);
 }
 
 void write_mode_tables(const Settings& settings, std::string& text) {

@@ -197,7 +197,7 @@ int train_command(Session& session) {
   }
   const Dataset dataset = load_job_data(session);
   Resolved resolved = resolve(config, dataset.train.size());
-  resolved.config_json = session.document.config.dump();
+  resolved.config_json = json_text(session.document.config);
   const Model model = make_model(config.model, dataset.features(), dataset.classes);
   describe_job(session, resolved, model);
   if (settings.dry_run) {

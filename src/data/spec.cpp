@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include "lockstep/error.h"
 
@@ -78,6 +79,11 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return pieces;
 }
 
+bool is_there(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 // Two file names are joined by a comma, which they may hold themselves: the first comma that leaves
 // two existing files is meant, else the first of all.
 std::vector<std::string> split_paths(const std::string& text) {
@@ -85,7 +91,7 @@ std::vector<std::string> split_paths(const std::string& text) {
   for (size_t comma = text.find(','); comma != std::string::npos;
        comma = text.find(',', comma + 1)) {
     std::vector<std::string> pair = {text.substr(0, comma), text.substr(comma + 1)};
-    if (std::filesystem::exists(pair[0]) && std::filesystem::exists(pair[1])) return pair;
+    if (is_there(pair[0]) && is_there(pair[1])) return pair;
     if (first.empty()) first = pair;
   }
   return first.empty() ? std::vector{text} : first;

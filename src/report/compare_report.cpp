@@ -125,7 +125,7 @@ std::string closing_lines(const std::vector<RunResult>& runs) {
 std::string published_value(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
-  if (!value.is_array()) return value.dump();
+  if (!value.is_array()) return json_text(value);
   std::string text;
   for (const Json& entry : value) {
     if (!text.empty()) text += ", ";

@@ -16,6 +16,10 @@ Json text_or_null(const std::string& text) {
 
 }  // namespace
 
+std::string json_text(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Json json_number(double value) {
   return std::isfinite(value) ? Json(value) : Json();
 }

@@ -39,6 +39,9 @@ Json json_of(const Check& check);
 Json json_of(const Dataset& dataset);
 Json json_of(const Machine& machine);
 
+// One line. Text that is not UTF-8 (a path may be anything) is replaced, not refused.
+std::string json_text(const Json& value);
+
 // Null where the value is not finite: JSON has no NaN.
 Json json_number(double value);
 Json json_number(const std::optional<double>& value);

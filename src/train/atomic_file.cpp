@@ -16,9 +16,9 @@ namespace {
 
 [[noreturn]] void fail(const std::string& what, const std::string& path, int error) {
   const char* remedy = "check that the folder exists and may be written to";
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+  if (error == ENOSPC || error == EDQUOT)
     remedy = "free space on that disk, or write to another one";
-  }
+  if (error == EFBIG) remedy = "raise the limit on file sizes (ulimit -f), or write a smaller file";
   throw Error(ErrorKind::runtime,
               what + " '" + path + "': " + std::generic_category().message(error), remedy);
 }

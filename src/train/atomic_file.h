@@ -20,9 +20,7 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile();  // without commit() the temporary file is removed, the old one is as it was
 
-  void write(const void* data, size_t bytes) {
-    write_all(descriptor_, data, bytes, temporary_path_);
-  }
+  void write(const void* data, size_t bytes) { write_all(descriptor_, data, bytes, path_); }
 
   // fsync, rename, fsync of the folder. Call once, last.
   void commit();

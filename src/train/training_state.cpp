@@ -88,9 +88,9 @@ void save_training_state(const Run& run, const TrainingPosition& position) {
 }
 
 std::string find_training_state(const std::string& path) {
-  if (fs::is_regular_file(path)) return path;
-  std::string newest;
   std::error_code error;
+  if (fs::is_regular_file(path, error)) return path;
+  std::string newest;
   for (const auto& entry : fs::directory_iterator(fs::path(path) / "checkpoints", error)) {
     const std::string name = entry.path().filename().string();
     const bool is_state = name.starts_with("step-") && name.ends_with(".safetensors");

@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <algorithm>
+#include <filesystem>
 
 #include "cli/process.h"
 #include "cli/schema.h"
@@ -108,6 +109,57 @@ TEST(Errors, a_diverging_run_has_exit_code_6_and_names_the_step) {
   EXPECT_EQ(nlohmann::json::parse(read_file(out + "/result.json")), document);
 }
 
+// The program under a shell's limits and redirections; its exit code.
+int shell(const std::string& limits, const std::string& arguments, const std::string& ends) {
+  const std::string command =
+      limits + " exec " + std::string(LOCKSTEP_PROGRAM) + " " + arguments + " " + ends;
+  const int status = std::system(command.c_str());
+  EXPECT_TRUE(WIFEXITED(status)) << command;
+  return WEXITSTATUS(status);
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    names.push_back(entry.path().filename());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+TEST(Errors, a_write_beyond_the_file_size_limit_is_exit_code_1_and_leaves_whole_files_alone) {
+  const TemporaryFolder folder;
+  const std::string run = folder.file("run"), err = folder.file("err");
+  // 8 blocks of 512 or 1024 bytes, whatever the shell counts in: enough for config.toml.
+  const std::string limit = "ulimit -f 8;";
+  EXPECT_EQ(shell(limit, "train --epochs 1 --quiet --out " + run, "> /dev/null 2> " + err), 1);
+  EXPECT_THAT(read_file(err), HasSubstr("cannot write '" + run + "/model.safetensors'"));
+  EXPECT_THAT(read_file(err), HasSubstr("File too large"));
+  EXPECT_THAT(read_file(err), HasSubstr("ulimit -f"));
+  EXPECT_THAT(names_in(run), ::testing::Each(::testing::AnyOf("config.toml", "result.json")));
+
+  // A standard output that is a file.
+  const std::string out = folder.file("out");
+  EXPECT_EQ(shell("ulimit -f 1;", "train --epochs 1 --quiet --json", "> " + out + " 2> " + err), 1);
+  EXPECT_THAT(read_file(err), HasSubstr("standard output: File too large"));
+}
+
+TEST(Errors, a_result_file_that_cannot_be_written_still_leaves_the_document_on_stdout) {
+  const TemporaryFolder folder;
+  const std::string run = folder.file("run");
+  ASSERT_EQ(run_program({"train", "--epochs", "1", "--out", run}).exit_code, 0);
+  std::filesystem::remove(run + "/result.json");
+  std::filesystem::create_directories(run + "/result.json/in-the-way");
+  const ProcessResult result =
+      run_program({"train", "--epochs", "1", "--out", run, "--overwrite", "--json"});
+  EXPECT_EQ(result.exit_code, 1);
+  const nlohmann::json document = result.document();
+  EXPECT_EQ(document["status"], "failed");
+  EXPECT_THAT(document["error"]["message"].get<std::string>(), HasSubstr("result.json"));
+  EXPECT_EQ(document["runs"].size(), 1u);
+  EXPECT_THAT(schema_errors(document), IsEmpty());
+}
+
 TEST(Errors, a_full_disk_is_exit_code_1_wherever_the_output_goes) {
   const TemporaryFolder folder;
   const std::string run = folder.file("run");
@@ -116,17 +168,58 @@ TEST(Errors, a_full_disk_is_exit_code_1_wherever_the_output_goes) {
       run_program({"predict", "--checkpoint", run, "--data", "digits", "--output", "/dev/full"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("No space left on device"));
-}
+  expect_failure({{"train", "--epochs", "1", "--out", "/dev/full"}, 1, "--out /dev/full"});
 
-TEST(Errors, a_full_stdout_is_exit_code_1) {
-  for (const char* option : {"", " --json"}) {
-    const std::string command = std::string(LOCKSTEP_PROGRAM) + " train --epochs 1 --quiet" +
-                                option + " > /dev/full 2> /dev/null";
-    EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 1) << command;
+  const std::string model = " --checkpoint " + run + " --data digits";
+  for (const std::string& command :
+       std::vector<std::string>{"--version", "--help", "train --help", "doctor", "experiments",
+                                "experiments show mlp-mnist", "data info digits", "eval" + model,
+                                "predict" + model, "train --epochs 1", "train --dry-run",
+                                "compare --epochs 1 --modes serial --repeats 1"}) {
+    for (const char* json : {"", " --json"}) {
+      const std::string err = folder.file("err");
+      EXPECT_EQ(shell("", command + json, "> /dev/full 2> " + err), 1) << command << json;
+      EXPECT_THAT(read_file(err), HasSubstr("standard output: No space left on device"));
+    }
   }
   // Nor does a full stderr end the program in another way than by its exit code.
-  const std::string both = std::string(LOCKSTEP_PROGRAM) + " train --epochs 1 > /dev/full 2>&1";
-  EXPECT_EQ(WEXITSTATUS(std::system(both.c_str())), 1);
+  EXPECT_EQ(shell("", "train --epochs 1", "> /dev/full 2>&1"), 1);
+  EXPECT_EQ(shell("", "train --epochs 1", "> /dev/null 2> /dev/full"), 0);
+}
+
+TEST(Errors, names_that_are_not_utf8_and_names_that_are_too_long_pass_through) {
+  const TemporaryFolder folder;
+  const std::string odd = "\xFF\xFE", run = folder.file("run" + odd);
+  const std::string data =
+      "csv:" + folder.write("data" + odd + ".csv", "a,b,label\n1,2,x\xFF\n3,4,y\n5,6,x\xFF\n");
+  const Words commands[] = {
+      {"train", "--data", data, "--epochs", "1", "--out", run, "--checkpoint-every", "1"},
+      {"train", "--resume", run, "--data", data, "--epochs", "2"},
+      {"compare", "--data", data, "--epochs", "1", "--modes", "serial", "--repeats", "1"},
+      {"eval", "--checkpoint", run, "--data", data},
+      {"predict", "--checkpoint", run, "--data", data},
+      {"data", "info", data},
+  };
+  for (Words words : commands) {
+    words.push_back("--json");
+    const ProcessResult result = run_program(words);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(schema_errors(result.document()), IsEmpty()) << words[0];
+  }
+  expect_failure({{"train", "--data", "csv:none" + odd}, 3, "none"});
+  expect_failure({{"train", "--ep" + odd}, 2, "unknown option --ep"});
+
+  const std::string longest(300, 'a');
+  expect_failure({{"train", longest}, 2, "no experiment"});
+  expect_failure({{"train", "--out", longest}, 1, "File name too long"});
+  for (const Words& words :
+       std::vector<Words>{{"train", "--resume", longest},
+                          {"train", "--init", longest},
+                          {"train", "--data", "idx:" + longest + ",b"},
+                          {"train", "--data", "mnist:" + longest},
+                          {"eval", "--checkpoint", longest, "--data", "digits"}}) {
+    expect_failure({words, 3, longest});
+  }
 }
 
 TEST(Errors, an_output_folder_that_cannot_be_made_is_exit_code_1) {
