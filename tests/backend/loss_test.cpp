@@ -6,39 +6,18 @@
 #include <limits>
 
 #include "backend/fixtures.h"
+#include "backend/loss_oracle.h"
 #include "backend/simd_targets.h"
-#include "reference/network.h"
 
 namespace lockstep {
 namespace {
 
 using testing::for_each_target;
 using testing::kAwkward;
+using testing::loss_gradient;
+using testing::loss_oracle;
 using testing::normals;
 using testing::Samples;
-
-// The oracle's loss of given logits: a network whose only layer passes them through.
-reference::Result oracle(const Batch& batch, const std::vector<float>& logits, int64_t columns,
-                         Loss loss) {
-  Split split;
-  split.labels = batch.data->labels;
-  split.features.rows = batch.size();
-  split.features.columns = columns;
-  split.features.data = logits.data();
-  Batch rows;
-  rows.data = &split;
-  rows.contiguous = true;
-  rows.contiguous_range = {0, batch.size()};
-  Model model;
-  model.inputs = columns;
-  model.classes = static_cast<int>(columns);
-  model.layers = {Linear{columns, columns, Activation::none}};
-  model.loss = loss;
-  const ParameterLayout layout(model);
-  std::vector<double> identity(layout.size(), 0.0);
-  for (int64_t j = 0; j < columns; ++j) identity[layout.weight(0).offset + j * columns + j] = 1.0;
-  return reference::run(model, layout, identity, rows, {}, reference::DropoutMode::off, 0);
-}
 
 TEST(Loss, SoftmaxMatchesTheOracle) {
   for_each_target([] {
@@ -48,7 +27,7 @@ TEST(Loss, SoftmaxMatchesTheOracle) {
         const Batch batch = samples.range(0, rows);
         std::vector<float> logits = normals(rows * classes, 3, 4.0f);
         const reference::Result expected =
-            oracle(batch, logits, classes, Loss::softmax_cross_entropy);
+            loss_oracle(batch, logits, classes, Loss::softmax_cross_entropy);
         const BatchMetrics alone =
             softmax_cross_entropy(batch, {logits.data(), rows, classes, classes});
         std::vector<float> gradient = logits;
@@ -60,11 +39,9 @@ TEST(Loss, SoftmaxMatchesTheOracle) {
         EXPECT_EQ(alone.correct, metrics.correct);
         EXPECT_EQ(metrics.count, rows);
         for (int64_t i = 0; i < rows; ++i) {
-          double sum = 0.0;
-          for (int64_t j = 0; j < classes; ++j) sum += std::exp(expected.logits.at(i, j));
           for (int64_t j = 0; j < classes; ++j) {
-            const double p = std::exp(expected.logits.at(i, j)) / sum;
-            const double g = p - (j == samples.split.labels[i]);
+            const double g =
+                loss_gradient(expected, i, j, samples.split.labels[i], Loss::softmax_cross_entropy);
             EXPECT_NEAR(gradient[i * classes + j], g, 1e-5 + 1.3e-6 * std::fabs(g));
           }
         }
@@ -79,7 +56,7 @@ TEST(Loss, BinaryMatchesTheOracle) {
       const Samples samples(FeatureType::float32, rows, 1, 2);
       const Batch batch = samples.range(0, rows);
       std::vector<float> logits = normals(rows, 5, 6.0f);
-      const reference::Result expected = oracle(batch, logits, 1, Loss::binary_cross_entropy);
+      const reference::Result expected = loss_oracle(batch, logits, 1, Loss::binary_cross_entropy);
       const BatchMetrics alone = binary_cross_entropy_loss(batch, {logits.data(), rows, 1, 1});
       std::vector<float> gradient = logits;
       const BatchMetrics metrics =
@@ -88,8 +65,9 @@ TEST(Loss, BinaryMatchesTheOracle) {
       EXPECT_EQ(alone.loss, metrics.loss);
       EXPECT_EQ(metrics.correct, expected.correct);
       for (int64_t i = 0; i < rows; ++i) {
-        const double p = 1.0 / (1.0 + std::exp(-static_cast<double>(logits[i])));
-        EXPECT_NEAR(gradient[i], p - samples.split.labels[i], 1e-6);
+        const double g =
+            loss_gradient(expected, i, 0, samples.split.labels[i], Loss::binary_cross_entropy);
+        EXPECT_NEAR(gradient[i], g, 1e-6);
       }
     }
   });
