@@ -68,8 +68,9 @@ void weight_gradient(benchmark::State& state) {
   PanelArray dy(samples, outputs, 3);
   RowArray x(samples, inputs, 4);
   Buffer<float> dw(inputs * outputs);
+  const LayerFactors share{dy.view(), x.view()};
   for ([[maybe_unused]] auto _ : state) {
-    panel_weight_gradient(dy.view(), x.view(), {0, outputs}, dw.data());
+    panel_weight_gradient({&share, 1}, {0, outputs}, ShareSum::chain, dw.data());
   }
   double expected = 0.0;
   for (int64_t i = 0; i < samples; ++i) {
@@ -85,7 +86,8 @@ void bias_gradient(benchmark::State& state) {
   PanelArray dy(samples, units, 3);
   dy.clear_empty_lanes();
   Buffer<float> db(units);
-  for ([[maybe_unused]] auto _ : state) panel_bias_gradient(dy.view(), db.data());
+  const LayerFactors share{dy.view(), {}};
+  for ([[maybe_unused]] auto _ : state) panel_bias_gradient({&share, 1}, {0, units}, db.data());
   double expected = 0.0;
   for (int64_t i = 0; i < samples; ++i) expected += dy.at(i, units - 1);
   require(state, is_near(db[units - 1], expected));

@@ -45,8 +45,7 @@ struct BatchMetrics {
 };
 
 // Where a step's time went, in seconds, summed since the last reset; what a listener does is not
-// counted. A phase that this backend
-// fuses with another is NaN here and null in JSON.
+// counted. A phase that this backend fuses with another is NaN here and null in JSON.
 struct StepSeconds {
   double data = 0.0;     // gather, conversion, normalisation
   double compute = 0.0;  // forward, loss, backward
@@ -63,6 +62,8 @@ class GradientListener {
   // and cover the whole buffer exactly once a step.
   virtual void ready(Range range) = 0;
 };
+
+class FactorStep;
 
 // The compiled step of one worker. Not thread-safe: one thread calls it.
 class Step {
@@ -86,6 +87,46 @@ class Step {
 
   virtual StepSeconds seconds() const = 0;
   virtual void reset_seconds() = 0;
+
+  // This step as one that can exchange factors, or null.
+  virtual FactorStep* factor_step() { return nullptr; }
+};
+
+// How the shares of a sum over samples are added.
+enum class ShareSum {
+  chain,  // one chain through all samples
+  fold,   // each share complete, then left to right: ((g0 + g1) + g2) + ...
+};
+
+// A linear layer's weight gradient is a product dw = dy^T x over the samples. Workers in one
+// address space can therefore read each other's dy and x, the factors, and each compute the whole
+// sum for a slice of the units, instead of each computing a gradient of everything for others to
+// add up
+// ("sufficient factors": Xie, Kim, Zhou, Ho, Kumar, Yu, Xing 2016, "Lighter-communication
+// distributed machine learning via sufficient factor broadcasting").
+//
+// Workers share values and state. Per global batch: compute_factors(), all meet,
+// update_from_factors(), all meet.
+class FactorStep {
+ public:
+  virtual ~FactorStep() = default;
+
+  // Forward and the chain of input gradients over a share of a global batch, maybe an empty one.
+  // Afterwards this step reads no weights any more and its factors stay until the next call.
+  virtual BatchMetrics compute_factors(const Batch& share) = 0;
+
+  // The gradient of slice `rank` of all layers' units, summed over everybody's shares in the order
+  // of `steps` (compiled from the same model; this is steps[rank]), and the optimizer's step there.
+  virtual void update_from_factors(std::span<FactorStep* const> steps, int rank, ShareSum sum,
+                                   const UpdateScalars& scalars) = 0;
+
+  // Bytes of the factors at hand: inputs, which every worker reads, and output gradients, of which
+  // each reads its own units' slice.
+  struct FactorBytes {
+    int64_t inputs = 0;
+    int64_t gradients = 0;
+  };
+  virtual FactorBytes factor_bytes() const = 0;
 };
 
 // The memory that a Step works on. Several Steps may share `values` (and `state`); `gradients` is

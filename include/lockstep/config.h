@@ -18,7 +18,10 @@ namespace lockstep {
 
 enum class Strategy { serial, sync, hogwild, local_sgd };
 enum class SyncState { average, priv };
-enum class UpdateKind { automatic, sliced, replicas };
+// What sync workers hold and exchange: one set of weights of which each updates its slice, from
+// everybody's gradients (sliced) or from everybody's activations and their gradients (factors); or
+// a replica each, gradients all-reduced.
+enum class UpdateKind { automatic, sliced, factors, replicas };
 enum class AllReduceChoice { automatic, ring, direct, central };
 enum class Toggle { off, on };
 
@@ -108,7 +111,8 @@ struct Resolved {
   int64_t global_batch = 0;
   int64_t per_worker_batch = 0;  // ceil(global_batch / workers)
   double learning_rate_scale = 1.0;
-  UpdateKind update = UpdateKind::sliced;  // sync: sliced or replicas
+  // sync; automatic: factors where the model's are smaller than its gradients, else sliced
+  UpdateKind update = UpdateKind::automatic;
   AllReduceAlgorithm allreduce = AllReduceAlgorithm::direct;
   std::string name;  // canonical mode string: "serial", "sync:2", "local-sgd:2:8"
   std::vector<std::string> warnings;
@@ -128,6 +132,7 @@ const char* to_string(Strategy strategy);
 const char* to_string(Precision precision);
 const char* to_string(OptimizerKind kind);
 const char* to_string(AllReduceAlgorithm algorithm);
+const char* to_string(UpdateKind update);
 std::string to_string(const SyncEvery& sync_every);
 
 }  // namespace lockstep

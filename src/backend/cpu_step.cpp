@@ -59,7 +59,7 @@ BatchMetrics CpuStep::gradients(const Batch& batch, GradientListener& listener) 
 
 void CpuStep::update(Range range, const UpdateScalars& scalars) {
   clock_.start();
-  apply(range, scalars);
+  apply(range, memory_.gradients.data() + range.begin, scalars);
   clock_.lap(seconds_.update);
 }
 
@@ -68,7 +68,7 @@ BatchMetrics CpuStep::train(const Batch& batch, const UpdateScalars& scalars) {
       batch, [] {},
       [&](Range range) {
         clock_.lap(seconds_.compute);
-        apply(range, scalars);
+        apply(range, memory_.gradients.data() + range.begin, scalars);
         clock_.lap(seconds_.update);
       });
 }
@@ -94,10 +94,9 @@ BatchMetrics CpuStep::run(const Batch& batch, const std::function<void()>& relea
   return metrics;
 }
 
-void CpuStep::apply(Range range, const UpdateScalars& scalars) {
+void CpuStep::apply(Range range, const float* gradients, const UpdateScalars& scalars) {
   float* state = memory_.state.empty() ? nullptr : memory_.state.data() + range.begin;
-  const UpdateArrays arrays{memory_.values.data() + range.begin,
-                            memory_.gradients.data() + range.begin, state,
+  const UpdateArrays arrays{memory_.values.data() + range.begin, gradients, state,
                             rule_ == UpdateRule::adam ? state + layout_.size() : nullptr};
   apply_update(rule_, scalars, arrays, range.size());
 }

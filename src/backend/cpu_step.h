@@ -33,7 +33,7 @@ class CpuStep : public Step {
 
   BatchMetrics gradients(const Batch& batch, GradientListener& listener) final;
   void update(Range range, const UpdateScalars& scalars) final;
-  BatchMetrics train(const Batch& batch, const UpdateScalars& scalars) final;
+  BatchMetrics train(const Batch& batch, const UpdateScalars& scalars) override;
   StepSeconds seconds() const final { return seconds_; }
   void reset_seconds() final { seconds_ = {}; }
 
@@ -57,6 +57,9 @@ class CpuStep : public Step {
   virtual void weight_gradients(float* gradients, const RangeSink& done) = 0;
 
   const float* values(size_t offset) const { return memory_.values.data() + offset; }
+  int parts() const { return parts_; }
+  // The optimizer over any range of the weights, from gradients [range.size()].
+  void apply(Range range, const float* gradients, const UpdateScalars& scalars);
 
   const ParameterLayout& layout_;
   PhaseClock clock_;
@@ -66,8 +69,6 @@ class CpuStep : public Step {
   // All parts of a batch; done(range) when the sums over all of them are final.
   BatchMetrics run(const Batch& batch, const std::function<void()>& released,
                    const RangeSink& done);
-  void apply(Range range, const UpdateScalars& scalars);
-
   StepMemory memory_;
   UpdateRule rule_;
   int parts_;

@@ -90,20 +90,25 @@ void input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx) {
 
 // Lane sums over the panels, then lane i + lane i + 16, + 8, + 4, + 2, + 1: an order that does not
 // know the vector width.
-void bias_gradient(ConstPanels dy, float* db) {
-  HWY_ALIGN float lanes[kPanelSamples];
-  for (int64_t unit = 0; unit < dy.features; ++unit) {
-    std::fill_n(lanes, kPanelSamples, 0.0f);
-    for (int64_t p = 0; p < dy.count(); ++p) {
-      const float* from = dy.panel(p) + unit * kPanelSamples;
-      for (int64_t i = 0; i < dy.width(p); i += kLanes) {
-        store(load(lanes + i) + load(from + i), lanes + i);
-      }
+HWY_INLINE float unit_sum(ConstPanels dy, int64_t unit) {
+  HWY_ALIGN float lanes[kPanelSamples] = {};
+  for (int64_t p = 0; p < dy.count(); ++p) {
+    const float* from = dy.panel(p) + unit * kPanelSamples;
+    for (int64_t i = 0; i < dy.width(p); i += kLanes) {
+      store(load(lanes + i) + load(from + i), lanes + i);
     }
-    for (int64_t half = kPanelSamples / 2; half > 0; half /= 2) {
-      for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-    }
-    db[unit] = lanes[0];
+  }
+  for (int64_t half = kPanelSamples / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+void bias_gradient(std::span<const LayerFactors> shares, UnitRange units, float* db) {
+  for (int64_t unit = units.begin; unit < units.end; ++unit) {
+    float sum = unit_sum(shares[0].dy, unit);
+    for (const LayerFactors& share : shares.subspan(1)) sum += unit_sum(share.dy, unit);
+    db[unit - units.begin] = sum;
   }
 }
 
@@ -127,8 +132,8 @@ void panel_input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx) {
   HWY_DYNAMIC_DISPATCH(input_gradient)(w, dy, dx);
 }
 
-void panel_bias_gradient(ConstPanels dy, float* db) {
-  HWY_DYNAMIC_DISPATCH(bias_gradient)(dy, db);
+void panel_bias_gradient(std::span<const LayerFactors> shares, UnitRange units, float* db) {
+  HWY_DYNAMIC_DISPATCH(bias_gradient)(shares, units, db);
 }
 
 }  // namespace lockstep

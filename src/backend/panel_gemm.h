@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "backend/matrix.h"
 #include "backend/panel.h"
+#include "lockstep/backend.h"
 
 namespace lockstep {
 
@@ -25,6 +27,7 @@ struct LinearWeights {
 struct UnitRange {
   int64_t begin = 0;
   int64_t end = 0;
+  int64_t size() const { return end - begin; }
 };
 
 // y = w x + b. REQUIRES: x.features == inputs, y.features == outputs, equal samples.
@@ -33,11 +36,21 @@ void panel_forward(const LinearWeights& w, ConstPanels x, Panels y);
 // dx = w^T dy.
 void panel_input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx);
 
-// dw[u - begin, k] = sum over samples of dy[u] x[k] for the units of a range. x is row-major
-// [samples, inputs], its stride a multiple of 16 floats and what lies beyond a row's inputs finite.
-void panel_weight_gradient(ConstPanels dy, ConstMatrix x, UnitRange units, float* dw);
+// What a layer's weight gradient is the product of: dw = dy^T x, over a share of the samples. x is
+// row-major [samples, inputs], its stride a multiple of 16 floats and what lies beyond a row's
+// inputs finite.
+struct LayerFactors {
+  ConstPanels dy;
+  ConstMatrix x;
+};
 
-// db[u] = sum over samples of dy[u], added in a fixed order of its own.
-void panel_bias_gradient(ConstPanels dy, float* db);
+// dw[u - begin, k] = sum over samples of dy[u] x[k] for the units of a range. REQUIRES: at least
+// one share.
+void panel_weight_gradient(std::span<const LayerFactors> shares, UnitRange units, ShareSum sum,
+                           float* dw);
+
+// db[u - begin] = sum over samples of dy[u]: each share in a fixed order of its own, then left to
+// right.
+void panel_bias_gradient(std::span<const LayerFactors> shares, UnitRange units, float* db);
 
 }  // namespace lockstep

@@ -55,7 +55,7 @@ int64_t group_samples(const Model& model, const MlpPlan& plan, int64_t capacity)
   return std::min(std::clamp<int64_t>(fitting, 1, 8), panels_of(capacity)) * kPanelSamples;
 }
 
-class PanelStep final : public CpuStep {
+class PanelStep final : public CpuStep, public FactorStep {
  public:
   PanelStep(const Model& model, const ParameterLayout& layout, const Normalization& normalization,
             const StepMemory& memory, const StepOptions& options)
@@ -68,12 +68,58 @@ class PanelStep final : public CpuStep {
         input_(capacity_, model.inputs),
         input_panels_(group_, model.inputs) {
     for (const LinearStage& stage : plan_.stages) {
-      slabs_.push_back(slabs_of(layout.weight(stage.layer), slab_floats(options)));
+      const std::vector<Slab>& slabs =
+          slabs_.emplace_back(slabs_of(layout.weight(stage.layer), slab_floats(options)));
+      const UnitRange largest = slabs.front().units;
+      slab_size_ = std::max({slab_size_, largest.size() * stage.inputs, stage.outputs});
+      slab_units_.push_back(largest.size());
       gradients_.emplace_back(capacity_, stage.outputs);
       if (&stage == &plan_.stages.back()) break;
       outputs_.emplace_back(capacity_, stage.outputs);
       output_panels_.emplace_back(group_, stage.outputs);
     }
+  }
+
+  // Gradients of a slab at a time, applied while they are in cache.
+  BatchMetrics train(const Batch& batch, const UpdateScalars& scalars) override {
+    if (parts() > 1) return CpuStep::train(batch, scalars);
+    const BatchMetrics metrics = compute_factors(batch);
+    FactorStep* const self = this;
+    update_from_factors({&self, 1}, 0, ShareSum::chain, scalars);
+    return metrics;
+  }
+
+  FactorStep* factor_step() override { return parts() == 1 ? this : nullptr; }
+
+  BatchMetrics compute_factors(const Batch& share) override {
+    clock_.start();
+    const BatchMetrics metrics = propagate(share, nullptr);
+    clock_.lap(seconds_.compute);
+    return metrics;
+  }
+
+  void update_from_factors(std::span<FactorStep* const> steps, int rank, ShareSum sum,
+                           const UpdateScalars& scalars) override {
+    clock_.start();
+    const auto workers = static_cast<int>(steps.size());
+    if (slab_.empty()) slab_ = Buffer<float>(padded(slab_size_));
+    for (size_t l = plan_.stages.size(); l-- > 0;) {
+      shares_.clear();
+      for (FactorStep* step : steps) {
+        shares_.push_back(static_cast<PanelStep*>(step)->factors(l));
+      }
+      const IndexRange own = share_of({0, plan_.stages[l].outputs}, rank, workers);
+      update_units(l, {own.begin, own.end}, sum, scalars);
+    }
+  }
+
+  FactorBytes factor_bytes() const override {
+    FactorBytes bytes;
+    for (const LinearStage& stage : plan_.stages) {
+      bytes.inputs += samples_ * stage.inputs * static_cast<int64_t>(sizeof(float));
+      bytes.gradients += samples_ * stage.outputs * static_cast<int64_t>(sizeof(float));
+    }
+    return bytes;
   }
 
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
@@ -110,13 +156,13 @@ class PanelStep final : public CpuStep {
   void weight_gradients(float* gradients, const RangeSink& done) override {
     for (size_t l = plan_.stages.size(); l-- > 0;) {
       const LinearStage& stage = plan_.stages[l];
-      const ConstPanels dy = gradients_[l].view(0, samples_);
+      const LayerFactors whole = factors(l);
       const TensorSpec& bias = layout_.bias(stage.layer);
-      panel_bias_gradient(dy, gradients + bias.offset);
+      panel_bias_gradient({&whole, 1}, {0, stage.outputs}, gradients + bias.offset);
       done(bias.range());
       const size_t weight = layout_.weight(stage.layer).offset;
       for (const Slab& slab : slabs_[l]) {
-        panel_weight_gradient(dy, rows_into(l), slab.units,
+        panel_weight_gradient({&whole, 1}, slab.units, ShareSum::chain,
                               gradients + weight + slab.units.begin * stage.inputs);
         if (!slab.range.empty()) done(slab.range);
       }
@@ -143,9 +189,28 @@ class PanelStep final : public CpuStep {
             stage.outputs, stage.inputs};
   }
 
-  // The row-major input of stage `l`, for the weight gradient.
-  ConstMatrix rows_into(size_t l) {
-    return l == 0 ? input_.view(0, samples_) : outputs_[l - 1].view(0, samples_);
+  // What stage `l`'s weight gradient is the product of, over the part in hand.
+  LayerFactors factors(size_t l) {
+    return {gradients_[l].view(0, samples_),
+            l == 0 ? input_.view(0, samples_) : outputs_[l - 1].view(0, samples_)};
+  }
+
+  // Gradient and update of some units of stage `l`, from shares_.
+  void update_units(size_t l, UnitRange units, ShareSum sum, const UpdateScalars& scalars) {
+    const LinearStage& stage = plan_.stages[l];
+    panel_bias_gradient(shares_, units, slab_.data());
+    clock_.lap(seconds_.compute);
+    const size_t bias = layout_.bias(stage.layer).offset;
+    apply({bias + units.begin, bias + units.end}, slab_.data(), scalars);
+    clock_.lap(seconds_.update);
+    const size_t weight = layout_.weight(stage.layer).offset;
+    for (int64_t begin = units.begin; begin < units.end; begin += slab_units_[l]) {
+      const int64_t end = std::min(begin + slab_units_[l], units.end);
+      panel_weight_gradient(shares_, {begin, end}, sum, slab_.data());
+      clock_.lap(seconds_.compute);
+      apply({weight + begin * stage.inputs, weight + end * stage.inputs}, slab_.data(), scalars);
+      clock_.lap(seconds_.update);
+    }
   }
 
   void gather_rows(const Batch& part) {
@@ -205,6 +270,10 @@ class PanelStep final : public CpuStep {
   std::vector<PanelBuffer> output_panels_;  // the same, of a group
   std::vector<PanelBuffer> gradients_;      // of each stage's output before its LayerEnd
   std::vector<std::vector<Slab>> slabs_;    // of each stage's weight
+  std::vector<int64_t> slab_units_;         // of each stage's largest slab
+  int64_t slab_size_ = 0;                   // floats of the largest slab
+  Buffer<float> slab_;                      // gradients of one, where none are kept
+  std::vector<LayerFactors> shares_;        // of the stage in hand
 };
 
 }  // namespace

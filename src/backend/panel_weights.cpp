@@ -11,11 +11,12 @@ namespace lockstep {
 namespace HWY_NAMESPACE {
 namespace {
 
-// One tile of the weight gradient: units from `unit` on, columns from x's first on.
+// One tile of the weight gradient: units from `unit` on, columns from `column` on.
 struct WeightTile {
-  ConstPanels dy;
+  std::span<const LayerFactors> shares;
   int64_t unit;
-  ConstMatrix x;
+  int64_t column;
+  bool add;  // to what `out` holds
   float* out;
   int64_t out_row;
 };
@@ -24,12 +25,19 @@ template <int R, int C>
 void run_tile(const WeightTile& p) {
   Tile<R, C> tile;
   tile.clear();
-  const int64_t panels = p.dy.count();
-  for (int64_t i = 0; i < panels; ++i) {
-    tile.add_products(p.dy.panel(i) + p.unit * kPanelSamples, kPanelSamples, 1,
-                      p.x.row(i * kPanelSamples), p.x.stride, p.dy.samples_in(i));
+  for (const LayerFactors& share : p.shares) {
+    const int64_t panels = share.dy.count();
+    for (int64_t i = 0; i < panels; ++i) {
+      tile.add_products(share.dy.panel(i) + p.unit * kPanelSamples, kPanelSamples, 1,
+                        share.x.row(i * kPanelSamples) + p.column, share.x.stride,
+                        share.dy.samples_in(i));
+    }
   }
-  tile.store(p.out, p.out_row);
+  if (p.add) {
+    tile.add_to(p.out, p.out_row);
+  } else {
+    tile.store(p.out, p.out_row);
+  }
 }
 
 template <int C, int... R>
@@ -43,33 +51,37 @@ constexpr std::array<void (*)(const WeightTile&), kTileRows> kTiles[kTileVectors
     tiles<1>(Heights{}), tiles<2>(Heights{})};
 
 // A tile whose last vector reaches beyond its row goes through memory of its own.
-HWY_INLINE void weight_tile(ConstPanels dy, ConstMatrix x, int64_t unit, int64_t column,
-                            int64_t height, float* out) {
-  const int64_t width = std::min(kTileWidth, x.columns - column);
-  const ConstMatrix strip{x.data + column, x.rows, width, x.stride};
+HWY_INLINE void weight_tile(WeightTile tile, int64_t columns, int64_t height) {
+  const int64_t width = std::min(kTileWidth, columns - tile.column);
   const auto run = kTiles[tile_vectors(width) - 1][height - 1];
   if (width % static_cast<int64_t>(kLanes) == 0) {
-    run({dy, unit, strip, out, x.columns});
+    run(tile);
     return;
   }
   HWY_ALIGN float whole[kTileRows * kTileWidth];
-  run({dy, unit, strip, whole, kTileWidth});
+  run({tile.shares, tile.unit, tile.column, false, whole, kTileWidth});
   for (int64_t r = 0; r < height; ++r) {
-    std::memcpy(out + r * x.columns, whole + r * kTileWidth, width * sizeof(float));
+    float* out = tile.out + r * tile.out_row;
+    for (int64_t k = 0; k < width; ++k) {
+      out[k] = tile.add ? out[k] + whole[r * kTileWidth + k] : whole[r * kTileWidth + k];
+    }
   }
 }
 
 // Units whose tiles share one strip of x while it is in the first-level cache.
 constexpr int64_t kUnitBlock = 4 * kTileRows;
 
-void weight_gradient(ConstPanels dy, ConstMatrix x, UnitRange units, float* dw) {
+// One chain over the shares.
+void weight_gradient(std::span<const LayerFactors> shares, UnitRange units, bool add, float* dw) {
+  const int64_t columns = shares[0].x.columns;
   for (int64_t block = units.begin; block < units.end; block += kUnitBlock) {
     const TileRows cut(std::min(kUnitBlock, units.end - block));
-    for (int64_t column = 0; column < x.columns; column += kTileWidth) {
+    for (int64_t column = 0; column < columns; column += kTileWidth) {
       int64_t unit = block;
       for (int64_t tile = 0; tile < cut.tiles(); ++tile) {
-        weight_tile(dy, x, unit, column, cut.height(tile),
-                    dw + (unit - units.begin) * x.columns + column);
+        weight_tile(
+            {shares, unit, column, add, dw + (unit - units.begin) * columns + column, columns},
+            columns, cut.height(tile));
         unit += cut.height(tile);
       }
     }
@@ -86,8 +98,14 @@ namespace lockstep {
 
 HWY_EXPORT(weight_gradient);
 
-void panel_weight_gradient(ConstPanels dy, ConstMatrix x, UnitRange units, float* dw) {
-  HWY_DYNAMIC_DISPATCH(weight_gradient)(dy, x, units, dw);
+void panel_weight_gradient(std::span<const LayerFactors> shares, UnitRange units, ShareSum sum,
+                           float* dw) {
+  if (sum == ShareSum::chain) {
+    return HWY_DYNAMIC_DISPATCH(weight_gradient)(shares, units, false, dw);
+  }
+  for (size_t i = 0; i < shares.size(); ++i) {
+    HWY_DYNAMIC_DISPATCH(weight_gradient)(shares.subspan(i, 1), units, i > 0, dw);
+  }
 }
 
 }  // namespace lockstep

@@ -87,6 +87,17 @@ struct Tile {
                 HWY_ATTR { hn::StoreU(sums[r][c], FloatTag(), to + r * row + c * kLanes); });
     });
   }
+
+  // to += sums
+  HWY_INLINE void add_to(float* to, int64_t row) const {
+    const FloatTag d;
+    unroll<R>([&](auto r) __attribute__((always_inline)) HWY_ATTR {
+      unroll<C>([&](auto c) __attribute__((always_inline)) HWY_ATTR {
+        float* at = to + r * row + c * kLanes;
+        hn::StoreU(hn::Add(hn::LoadU(d, at), sums[r][c]), d, at);
+      });
+    });
+  }
 };
 
 // Cuts `rows` into tiles of nearly equal height, at most kTileRows, from the first row on.

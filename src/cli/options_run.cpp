@@ -74,7 +74,7 @@ std::vector<Option> mode_options() {
           "allreduce", "KIND", "auto, ring, direct or central",
           [](auto& s) -> auto& { return s.config.allreduce; }),
       mode(
-          "update", "KIND", "sync: auto, sliced (shared weights) or replicas",
+          "update", "KIND", "sync: auto, sliced or factors (shared weights), or replicas",
           [](auto& s) -> auto& { return s.config.update; }),
       mode(
           "deterministic", "", "sync with W workers gives the bits of serial --accumulate W",

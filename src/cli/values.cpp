@@ -86,6 +86,7 @@ const Names<SyncState>& names_of(SyncState) {
 const Names<UpdateKind>& names_of(UpdateKind) {
   static const Names<UpdateKind> names = {{"auto", UpdateKind::automatic},
                                           {"sliced", UpdateKind::sliced},
+                                          {"factors", UpdateKind::factors},
                                           {"replicas", UpdateKind::replicas}};
   return names;
 }

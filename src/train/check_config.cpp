@@ -133,9 +133,20 @@ void check_strategy_options(const Config& config, Strategy strategy) {
     refuse_elsewhere(config.allreduce != AllReduceChoice::automatic, "allreduce", strategy,
                      "sync or local-sgd");
   }
-  if (config.update == UpdateKind::sliced && config.allreduce != AllReduceChoice::automatic) {
-    refuse("--allreduce with --update sliced: a sliced update has no all-reduce",
+  const bool shared = config.update == UpdateKind::sliced || config.update == UpdateKind::factors;
+  if (shared && config.allreduce != AllReduceChoice::automatic) {
+    refuse(fmt::format("--allreduce with --update {}: shared weights need no all-reduce",
+                       to_string(config.update)),
            "leave out --allreduce, or use --update replicas");
+  }
+  if (config.update != UpdateKind::factors) return;
+  if (config.bucket_mb || config.overlap == Toggle::off) {
+    refuse("--bucket-mb and --overlap with --update factors: no gradients are exchanged",
+           "leave them out, or use --update sliced");
+  }
+  if (config.accumulate > 1) {
+    refuse("--accumulate with --update factors: parts have gradients of their own to add",
+           "use --update sliced");
   }
 }
 

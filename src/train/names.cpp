@@ -148,6 +148,16 @@ const char* to_string(AllReduceAlgorithm algorithm) {
   return "direct";
 }
 
+const char* to_string(UpdateKind update) {
+  switch (update) {
+    case UpdateKind::automatic: return "auto";
+    case UpdateKind::sliced: return "sliced";
+    case UpdateKind::factors: return "factors";
+    case UpdateKind::replicas: return "replicas";
+  }
+  return "auto";
+}
+
 std::string to_string(const SyncEvery& sync_every) {
   switch (sync_every.kind) {
     case SyncEvery::Kind::epoch: return "epoch";

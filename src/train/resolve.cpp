@@ -71,14 +71,18 @@ AllReduceAlgorithm algorithm_of(AllReduceChoice choice) {
 }
 
 // One set of shared weights, each worker updating its own slice, moves the fewest bytes inside a
-// process; who names an all-reduce asks for replicas. Both the slices and `direct` fold in rank
-// order, which is what --deterministic promises.
+// process; what workers read of each other for it is chosen with the model (Run). Who names an
+// all-reduce asks for replicas, who cuts gradients into buckets asks for gradients. All but the
+// ring fold in rank order, which is what --deterministic promises.
 void choose_communication(Resolved& resolved) {
   const Config& config = resolved.config;
   resolved.update = config.update;
   if (config.update == UpdateKind::automatic) {
-    resolved.update =
-        config.allreduce == AllReduceChoice::automatic ? UpdateKind::sliced : UpdateKind::replicas;
+    if (config.allreduce != AllReduceChoice::automatic) {
+      resolved.update = UpdateKind::replicas;
+    } else if (config.bucket_mb || config.overlap == Toggle::off || config.accumulate > 1) {
+      resolved.update = UpdateKind::sliced;
+    }
   }
   resolved.allreduce = algorithm_of(config.allreduce);
   if (config.deterministic && resolved.allreduce == AllReduceAlgorithm::ring) {

@@ -1,16 +1,39 @@
 #include "train/run.h"
 
 #include <algorithm>
+#include <variant>
+
+#include "backend/logistic_step.h"
 
 namespace lockstep {
 
 namespace {
 
-StateMerge state_merge(const Resolved& resolved) {
+// Floats that a worker reads of a global batch's factors, its own among them.
+int64_t factor_floats(const Model& model, int64_t global_batch) {
+  int64_t widths = 0;
+  for (const Layer& layer : model.layers) {
+    if (const auto* linear = std::get_if<Linear>(&layer))
+      widths += linear->inputs + linear->outputs;
+  }
+  return global_batch * widths;
+}
+
+// Exchanging gradients, a worker writes all of its own and reads a slice of everybody's. Logistic
+// regression's one-pass step has no factors.
+UpdateKind choose_update(const Resolved& resolved, const Model& model) {
+  if (resolved.update != UpdateKind::automatic) return resolved.update;
+  const bool exchanged = resolved.config.model.precision == Precision::fp32 && !is_logistic(model);
+  const int64_t gradients = 2 * model.parameter_count();
+  return exchanged && factor_floats(model, resolved.global_batch) <= gradients ? UpdateKind::factors
+                                                                               : UpdateKind::sliced;
+}
+
+StateMerge state_merge(const Resolved& resolved, UpdateKind update) {
   switch (resolved.strategy) {
     case Strategy::serial: return StateMerge::shared;
     case Strategy::sync:
-      return resolved.update == UpdateKind::sliced ? StateMerge::shared : StateMerge::first;
+      return update == UpdateKind::replicas ? StateMerge::first : StateMerge::shared;
     case Strategy::hogwild: return StateMerge::sum;
     case Strategy::local_sgd:
       return resolved.config.sync_state == SyncState::average ? StateMerge::first
@@ -42,7 +65,8 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
       gate(resolved_in.workers, stop),
       values(layout.size()),
       state(layout.size() * config.optimizer.state_count()),
-      state_merge(lockstep::state_merge(resolved_in)),
+      update(choose_update(resolved_in, model_in)),
+      state_merge(lockstep::state_merge(resolved_in, update)),
       slots(resolved_in.workers),
       eval_blocks(blocks_of(dataset_in)),
       book(resolved_in.config) {

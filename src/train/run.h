@@ -43,6 +43,7 @@ struct Run {
   Buffer<float> values;
   Buffer<float> state;
   Buffer<SharedFloats> hogwild_values;  // touched by relaxed atomics alone; empty in other modes
+  UpdateKind update;  // resolved.update, chosen for the model where that leaves it open
   StateMerge state_merge;
   TrainingPosition start;  // where training begins: zero, or a resumed position
 
@@ -51,6 +52,7 @@ struct Run {
     BatchMetrics epoch_metrics;
     std::span<const float> values;
     std::span<const float> state;
+    FactorStep* factors = nullptr;  // --update factors: the worker's step
     PhaseSeconds seconds;
     CommunicationTotals communication;
   };
@@ -76,7 +78,7 @@ struct Run {
 
   bool shares_weights() const {
     return resolved.strategy == Strategy::serial ||
-           (resolved.strategy == Strategy::sync && resolved.update == UpdateKind::sliced);
+           (resolved.strategy == Strategy::sync && update != UpdateKind::replicas);
   }
 };
 

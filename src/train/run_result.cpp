@@ -45,9 +45,10 @@ PhaseSeconds mean_over_workers(const std::vector<Run::Slot>& slots) {
   return mean;
 }
 
-std::vector<std::string> fused_phases(const PhaseSeconds& time) {
+std::vector<std::string> fused_phases(const PhaseSeconds& time, int workers) {
   std::vector<std::string> fused;
   if (!time.compute) fused.push_back("compute");
+  if (workers > 1 && !time.communication) fused.push_back("communication");
   if (!time.data) fused.push_back("data");
   if (!time.update) fused.push_back("update");
   return fused;
@@ -77,11 +78,14 @@ void add_strategy_options(const Run& run, RunResult& result) {
   const Config& config = run.config;
   auto& options = result.strategy_options;
   if (run.resolved.strategy == Strategy::sync) {
-    const bool sliced = run.resolved.update == UpdateKind::sliced;
-    options.emplace_back("update", sliced ? "sliced" : "replicas");
-    if (!sliced) options.emplace_back("allreduce", to_string(run.resolved.allreduce));
-    options.emplace_back("overlap", config.overlap == Toggle::on ? "on" : "off");
-    options.emplace_back("bucket_mb", bucket_name(run));
+    options.emplace_back("update", to_string(run.update));
+    if (run.update == UpdateKind::replicas) {
+      options.emplace_back("allreduce", to_string(run.resolved.allreduce));
+    }
+    if (run.update != UpdateKind::factors) {
+      options.emplace_back("overlap", config.overlap == Toggle::on ? "on" : "off");
+      options.emplace_back("bucket_mb", bucket_name(run));
+    }
   }
   if (run.resolved.strategy == Strategy::local_sgd) {
     options.emplace_back("sync_every", to_string(config.sync_every));
@@ -125,7 +129,7 @@ RunResult make_result(const Run& run, std::span<const float> values, bool interr
   result.time_to_target = run.book.time_to_target();
   result.time = mean_over_workers(run.slots);
   for (const Run::Slot& slot : run.slots) result.workers_time.push_back(slot.seconds);
-  result.fused = fused_phases(result.time);
+  result.fused = fused_phases(result.time, run.resolved.workers);
   const auto steps_here = static_cast<double>(result.steps - steps_before);
   const auto per_epoch = static_cast<double>(run.steps_per_epoch);
   result.communication = totals_of(run, steps_here / per_epoch);

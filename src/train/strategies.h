@@ -13,6 +13,9 @@ void train_serial(Run& run, int rank);
 // synchronous SGD", without backup workers).
 void train_sync(Run& run, int rank);
 
+// The same where workers exchange factors instead of gradients (lockstep::FactorStep).
+void train_on_factors(Run& run, int rank);
+
 // Lock-free shared weights (Niu, Recht, Re, Wright 2011, "HOGWILD!").
 void train_hogwild(Run& run, int rank);
 

@@ -63,10 +63,11 @@ void train_replicas(Run& run, int rank) {
 }  // namespace
 
 void train_sync(Run& run, int rank) {
-  if (run.resolved.update == UpdateKind::sliced) {
-    train_sliced(run, rank);
-  } else {
-    train_replicas(run, rank);
+  switch (run.update) {
+    case UpdateKind::factors: return train_on_factors(run, rank);
+    case UpdateKind::replicas: return train_replicas(run, rank);
+    case UpdateKind::automatic:
+    case UpdateKind::sliced: return train_sliced(run, rank);
   }
 }
 

@@ -185,11 +185,13 @@ void Worker::publish() {
   seconds.compute = known(step.compute);
   seconds.data = known(step.data + sampling_);
   seconds.update = known(step.update + update_);
-  if (run_.resolved.strategy != Strategy::serial) {
+  if (run_.resolved.strategy != Strategy::serial) seconds.synchronization = synchronization_;
+  // Factors are read from the peers' memory by the products themselves.
+  const bool fused = run_.resolved.strategy == Strategy::sync && run_.update == UpdateKind::factors;
+  if (run_.resolved.strategy != Strategy::serial && !fused) {
     seconds.communication = communication_;
     // A worker moves bytes on its own thread: nothing of it is hidden behind its own compute.
     seconds.exposed_communication = communication_;
-    seconds.synchronization = synchronization_;
   }
   run_.slots[rank_].communication = totals_;
 }

@@ -86,6 +86,7 @@ struct RowArray {
         stride(row_stride),
         data(normals(panels_of(samples) * kPanelSamples * row_stride, seed)) {}
   Matrix view() { return {data.data(), rows, columns, stride}; }
+  ConstMatrix view() const { return {data.data(), rows, columns, stride}; }
   float at(int64_t i, int64_t j) const { return data[i * stride + j]; }
 
   int64_t rows, columns, stride;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <deque>
 
 #include "backend/panel_fixtures.h"
 #include "backend/panel_ops.h"
@@ -127,10 +128,16 @@ TEST(PanelGemm, InputGradientIsTheChainOverOutputs) {
   });
 }
 
+// dw over one share.
+void weight_gradient(const PanelArray& dy, const RowArray& x, UnitRange units, float* dw) {
+  const LayerFactors share{dy.view(), x.view()};
+  panel_weight_gradient({&share, 1}, units, ShareSum::chain, dw);
+}
+
 TEST(PanelGemm, WeightGradientIsTheChainOverSamples) {
   for_each_shape([](int64_t samples, int64_t outputs, int64_t inputs) {
     const PanelArray dy(samples, outputs, 7);  // leftovers in lanes without a sample count for none
-    RowArray x(samples, inputs, spread_stride(inputs), 8);
+    const RowArray x(samples, inputs, spread_stride(inputs), 8);
     std::vector<Expected> expected;
     for (int64_t o = 0; o < outputs; ++o) {
       for (int64_t k = 0; k < inputs; ++k) {
@@ -141,7 +148,7 @@ TEST(PanelGemm, WeightGradientIsTheChainOverSamples) {
     }
     for_each_target([&] {
       std::vector<float> dw(outputs * inputs + 64, kGuard);
-      panel_weight_gradient(dy.view(), x.view(), {0, outputs}, dw.data());
+      weight_gradient(dy, x, {0, outputs}, dw.data());
       expect_chains(expected, [&](int64_t e) { return dw[e]; });
       for (size_t i = outputs * inputs; i < dw.size(); ++i) ASSERT_EQ(dw[i], kGuard);
     });
@@ -151,18 +158,77 @@ TEST(PanelGemm, WeightGradientIsTheChainOverSamples) {
 TEST(PanelGemm, SlabsOfTheWeightGradientHaveTheBitsOfTheWhole) {
   const int64_t samples = 61, outputs = 53, inputs = 37;
   const PanelArray dy(samples, outputs, 7);
-  RowArray x(samples, inputs, spread_stride(inputs), 8);
+  const RowArray x(samples, inputs, spread_stride(inputs), 8);
   for_each_target([&] {
     std::vector<float> whole(outputs * inputs);
-    panel_weight_gradient(dy.view(), x.view(), {0, outputs}, whole.data());
+    weight_gradient(dy, x, {0, outputs}, whole.data());
     for (const int64_t slab : {1, 5, 6, 12, 17, 48}) {
       std::vector<float> dw(outputs * inputs, kGuard);
       for (int64_t begin = 0; begin < outputs; begin += slab) {
-        panel_weight_gradient(dy.view(), x.view(), {begin, std::min(outputs, begin + slab)},
-                              dw.data() + begin * inputs);
+        weight_gradient(dy, x, {begin, std::min(outputs, begin + slab)},
+                        dw.data() + begin * inputs);
       }
       EXPECT_EQ(dw, whole) << "slabs of " << slab;
     }
+  });
+}
+
+// Shares of 61 samples as workers hold them: some not whole panels, one empty.
+struct Shares {
+  std::deque<PanelArray> dy;
+  std::deque<RowArray> x;
+  std::vector<LayerFactors> factors;
+
+  Shares(const PanelArray& all_dy, const RowArray& all_x, const std::vector<int64_t>& sizes,
+         int64_t outputs, int64_t inputs) {
+    int64_t first = 0;
+    for (const int64_t size : sizes) {
+      dy.emplace_back(size, outputs, 1, kZero);
+      x.emplace_back(size, inputs, spread_stride(inputs), 2);
+      for (int64_t i = 0; i < size; ++i) {
+        for (int64_t o = 0; o < outputs; ++o) dy.back().at(i, o) = all_dy.at(first + i, o);
+        for (int64_t k = 0; k < inputs; ++k) x.back().view().row(i)[k] = all_x.at(first + i, k);
+      }
+      first += size;
+    }
+    for (size_t i = 0; i < sizes.size(); ++i) factors.push_back({dy[i].view(), x[i].view()});
+  }
+};
+
+TEST(PanelGemm, SharesInOneChainHaveTheBitsOfOneShare) {
+  const int64_t outputs = 29, inputs = 37;
+  const PanelArray dy(61, outputs, 7, kZero);
+  const RowArray x(61, inputs, spread_stride(inputs), 8);
+  const Shares shares(dy, x, {16, 0, 33, 12}, outputs, inputs);
+  for_each_target([&] {
+    std::vector<float> whole(outputs * inputs), dw(outputs * inputs, kGuard);
+    weight_gradient(dy, x, {0, outputs}, whole.data());
+    panel_weight_gradient(shares.factors, {0, 11}, ShareSum::chain, dw.data());
+    panel_weight_gradient(shares.factors, {11, outputs}, ShareSum::chain, dw.data() + 11 * inputs);
+    EXPECT_EQ(dw, whole);
+  });
+}
+
+TEST(PanelGemm, FoldedSharesAreCompleteGradientsAddedLeftToRight) {
+  const int64_t outputs = 29, inputs = 37;
+  const PanelArray dy(61, outputs, 7, kZero);
+  const RowArray x(61, inputs, spread_stride(inputs), 8);
+  Shares shares(dy, x, {16, 0, 33, 12}, outputs, inputs);
+  for_each_target([&] {
+    std::vector<float> weights(outputs * inputs), biases(outputs);
+    for (size_t i = 0; i < shares.factors.size(); ++i) {
+      std::vector<float> dw(outputs * inputs), db(outputs);
+      weight_gradient(shares.dy[i], shares.x[i], {0, outputs}, dw.data());
+      panel_bias_gradient({&shares.factors[i], 1}, {0, outputs}, db.data());
+      for (size_t j = 0; j < dw.size(); ++j) weights[j] = i == 0 ? dw[j] : weights[j] + dw[j];
+      for (size_t j = 0; j < db.size(); ++j) biases[j] = i == 0 ? db[j] : biases[j] + db[j];
+    }
+    std::vector<float> dw(outputs * inputs, kGuard), db(outputs, kGuard);
+    panel_weight_gradient(shares.factors, {0, outputs}, ShareSum::fold, dw.data());
+    panel_bias_gradient(shares.factors, {0, 5}, db.data());
+    panel_bias_gradient(shares.factors, {5, outputs}, db.data() + 5);
+    EXPECT_EQ(dw, weights);
+    EXPECT_EQ(db, biases);
   });
 }
 
@@ -188,7 +254,8 @@ TEST(PanelGemm, BiasGradientHasTheSameBitsOnEveryInstructionSet) {
       std::vector<float> first;
       for_each_target([&] {
         std::vector<float> db(outputs + 1, kGuard);
-        panel_bias_gradient(dy.view(), db.data());
+        const LayerFactors share{dy.view(), {}};
+        panel_bias_gradient({&share, 1}, {0, outputs}, db.data());
         for (int64_t o = 0; o < outputs; ++o) {
           const Expected e = chain(
               samples, 0.0f, [](int64_t) { return 1.0f; }, [&](int64_t i) { return dy.at(i, o); });

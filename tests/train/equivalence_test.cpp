@@ -59,7 +59,8 @@ TEST(Sync, DeterministicIsBitwiseSerialWithAccumulationForEveryOptimizer) {
   for (const OptimizerCase& optimizer : optimizer_cases()) {
     for (const int workers : {2, 3, 5}) {
       const std::string expected = accumulated(dataset, optimizer.change, workers);
-      for (const UpdateKind update : {UpdateKind::sliced, UpdateKind::replicas}) {
+      for (const UpdateKind update :
+           {UpdateKind::sliced, UpdateKind::factors, UpdateKind::replicas}) {
         const TrainedModel trained = train_small(dataset, [&](Config& c) {
           optimizer.change(c);
           c.strategy = Strategy::sync;
@@ -116,7 +117,7 @@ TEST(Sync, EveryTransportAgreesWithSerialWithinRounding) {
 TEST(Sync, SharesMayBeUnevenOrEmpty) {
   const Dataset dataset = make_dataset(50);  // 50 = 7 * 7 + 1: the last batch has one sample
   const TrainedModel serial = train_small(dataset, [](Config& c) { c.batch_size = 7; });
-  for (const UpdateKind update : {UpdateKind::sliced, UpdateKind::replicas}) {
+  for (const UpdateKind update : {UpdateKind::sliced, UpdateKind::factors, UpdateKind::replicas}) {
     const TrainedModel trained = train_small(dataset, [&](Config& c) {
       c.batch_size = 7;
       c.strategy = Strategy::sync;
@@ -141,6 +142,50 @@ TEST(Sync, CountsCollectivesAndBytes) {
   EXPECT_EQ(totals.calls, 3 * 9 * 6);  // six tensors
   EXPECT_EQ(totals.calls_per_epoch, 9 * 6);
   EXPECT_EQ(totals.bytes, static_cast<int64_t>(2 * 3 * 9 * layout.size() * sizeof(float)));
+}
+
+TEST(Sync, FactorsAreChosenWhereTheyAreSmallerThanGradients) {
+  const Dataset dataset = make_dataset();
+  const auto update = [&](int64_t batch, const Change& change) {
+    const TrainedModel trained = train_small(dataset, [&](Config& c) {
+      c.strategy = Strategy::sync;
+      c.workers = 2;
+      c.batch_size = batch;
+      change(c);
+    });
+    EXPECT_EQ(trained.result.strategy_options.at(0).first, "update");
+    return trained.result.strategy_options.at(0).second;
+  };
+  EXPECT_EQ(update(4, [](Config&) {}), "factors");
+  EXPECT_EQ(update(100, [](Config&) {}), "sliced");
+  EXPECT_EQ(update(4, [](Config& c) { c.bucket_mb = 0.5; }), "sliced");
+  EXPECT_EQ(update(4, [](Config& c) { c.model.model = "logistic"; }), "factors");
+}
+
+TEST(Sync, FactorsCountWhatWorkersReadOfEachOther) {
+  const Dataset dataset = make_dataset();
+  const TrainedModel trained = train_small(dataset, [](Config& c) {
+    c.strategy = Strategy::sync;
+    c.workers = 2;
+    c.update = UpdateKind::factors;
+  });
+  int64_t inputs = 0, outputs = 0;
+  for (const Layer& layer : trained.checkpoint.model.layers) {
+    if (const auto* linear = std::get_if<Linear>(&layer)) {
+      inputs += linear->inputs;
+      outputs += linear->outputs;
+    }
+  }
+  const CommunicationTotals& totals = trained.result.communication;
+  const int64_t samples = 3 * dataset.train.size();  // three epochs
+  EXPECT_EQ(totals.calls, trained.result.steps);
+  EXPECT_EQ(totals.bytes, static_cast<int64_t>(samples * (inputs + outputs) * sizeof(float)));
+  EXPECT_EQ(totals.wire_bytes,
+            static_cast<int64_t>(samples * (inputs + outputs / 2) * sizeof(float)));
+  EXPECT_FALSE(trained.result.time.communication.has_value());
+  EXPECT_FALSE(trained.result.time.exposed_communication.has_value());
+  EXPECT_TRUE(trained.result.time.synchronization.has_value());
+  EXPECT_EQ(trained.result.fused, std::vector<std::string>{"communication"});
 }
 
 TEST(LocalSgd, WithPeriodOneAndPlainSgdItIsSyncWithinRounding) {

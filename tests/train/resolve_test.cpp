@@ -99,10 +99,23 @@ TEST(Resolve, sync_shares_weights_unless_an_all_reduce_is_named) {
       config.allreduce = choice;
     });
   };
-  EXPECT_EQ(update(AllReduceChoice::automatic).update, UpdateKind::sliced);
+  EXPECT_EQ(update(AllReduceChoice::automatic).update, UpdateKind::automatic);
   const Resolved ring = update(AllReduceChoice::ring);
   EXPECT_EQ(ring.update, UpdateKind::replicas);
   EXPECT_EQ(ring.allreduce, AllReduceAlgorithm::ring);
+}
+
+TEST(Resolve, who_cuts_gradients_into_buckets_exchanges_gradients) {
+  const auto update = [](const auto& change) {
+    return resolved([&](Config& config) {
+             config.workers = 2;
+             change(config);
+           })
+        .update;
+  };
+  EXPECT_EQ(update([](Config& c) { c.bucket_mb = 0.5; }), UpdateKind::sliced);
+  EXPECT_EQ(update([](Config& c) { c.overlap = Toggle::off; }), UpdateKind::sliced);
+  EXPECT_EQ(update([](Config& c) { c.accumulate = 2; }), UpdateKind::sliced);
 }
 
 TEST(Resolve, deterministic_folds_in_rank_order_whatever_moves_the_bytes) {
