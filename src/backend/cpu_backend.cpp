@@ -1,3 +1,4 @@
+#include "backend/bf16_step.h"
 #include "backend/cpu_step.h"
 #include "backend/logistic_step.h"
 #include "backend/panel_step.h"
@@ -7,13 +8,14 @@
 namespace lockstep {
 namespace {
 
-void check_precision(Precision precision) {
-  if (precision == Precision::fp32) return;
+void check_precision(const Model& model, Precision precision) {
   if (precision == Precision::tf32) {
     throw Error(ErrorKind::device, "CPUs have no tf32 arithmetic", "use --precision fp32");
   }
-  throw Error(ErrorKind::device, "this version has no bfloat16 kernels for CPUs",
-              "use --precision fp32");
+  if (precision == Precision::bf16 && is_logistic(model)) {
+    throw Error(ErrorKind::device, "this version has no bfloat16 logistic regression on CPUs",
+                "use --precision fp32");
+  }
 }
 
 class CpuBackend final : public Backend {
@@ -21,9 +23,12 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Step> compile(const Model& model, const ParameterLayout& layout,
                                 const Normalization& normalization, const StepMemory& memory,
                                 const StepOptions& options) override {
-    check_precision(options.precision);
+    check_precision(model, options.precision);
     if (is_logistic(model)) {
       return make_logistic_step(model, layout, normalization, memory, options);
+    }
+    if (options.precision == Precision::bf16) {
+      return make_bf16_step(model, layout, normalization, memory, options);
     }
     return make_panel_step(model, layout, normalization, memory, options);
   }
@@ -31,8 +36,10 @@ class CpuBackend final : public Backend {
   size_t workspace_bytes(const Model& model, const StepOptions& options) const override {
     const size_t parts =
         CpuStep::workspace_bytes(static_cast<size_t>(model.parameter_count()), options);
-    return parts + (is_logistic(model) ? logistic_step_workspace_bytes(model)
-                                       : panel_step_workspace_bytes(model, options));
+    if (is_logistic(model)) return parts + logistic_step_workspace_bytes(model);
+    return parts + (options.precision == Precision::bf16
+                        ? bf16_step_workspace_bytes(model, options)
+                        : panel_step_workspace_bytes(model, options));
   }
 };
 

@@ -77,6 +77,7 @@ BatchMetrics CpuStep::run(const Batch& batch, const std::function<void()>& relea
                           const RangeSink& done) {
   clock_.start();
   float* sums = memory_.gradients.data();
+  weights_changed();
   BatchMetrics metrics;
   for (int i = 0; i < parts_; ++i) {
     float* gradients = i == 0 ? sums : part_gradients_.data();

@@ -47,6 +47,9 @@ class CpuStep : public Step {
  protected:
   using RangeSink = std::function<void(Range)>;
 
+  // The weights may differ from those of the last call: once before the parts of a batch, for steps
+  // that keep them in another form.
+  virtual void weights_changed() {}
   // Forward, loss and input gradients of a part of at most part_capacity() samples, maybe none.
   // Reads the weights; afterwards nothing of this step does. `gradients` is the flat buffer that
   // weight_gradients() will be asked to fill, for steps that know their gradient already.

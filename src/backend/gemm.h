@@ -1,31 +1,68 @@
-// The three matrix products of a linear layer y = x W^T, over row-major matrices. One of
-// onednn_gemm.cpp and plain_gemm.cpp implements them (CMake's LOCKSTEP_GEMM).
-//
-// Row i of a result depends on row i of the left operand alone, so computing a product in slabs of
-// rows gives the same bits as computing it whole. Results do not depend on the time of day or on
-// other threads. Without rows nothing is written, an empty sum is zero.
+// Products of bf16 matrices, summed in float32. One of onednn_gemm.cpp and plain_gemm.cpp
+// implements them (CMake's LOCKSTEP_GEMM).
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
 
-#include "backend/matrix.h"
+#include "backend/bf16.h"
 
 namespace lockstep {
 
-// The implementation's name, version and instruction set: "oneDNN 2.6.0 (avx512_core)".
+// The implementation's name, version and instruction set: "oneDNN 2.6.0 (AVX-512 with bf16)".
 std::string gemm_library();
+
+// Has this CPU instructions for bf16 products? Plain loops need none.
+bool bf16_available();
 
 // Threads that the following products of the calling thread may use. Each worker sets its own:
 // a library that starts a thread per core inside every worker halves the machine's throughput.
 void set_gemm_threads(int threads);
 
-// y [m, n] = x [m, k] w^T, w [n, k].
-void multiply_transposed(ConstMatrix x, ConstMatrix w, Matrix y);
+// The layout of a right operand [rows, columns]: strips of 64 columns, in which two rows lie side
+// by side: the operand of the bf16 instructions, so that no product repacks it (oneDNN's
+// BA16a64b2a). Rows are padded to whole blocks of 32, with zeros.
+struct PairedLayout {
+  static constexpr int64_t kStripColumns = 64;
+  static constexpr int64_t kRowBlock = 32;
 
-// dx [m, k] = dy [m, n] w [n, k].
-void multiply(ConstMatrix dy, ConstMatrix w, Matrix dx);
+  int64_t rows = 0;
+  int64_t columns = 0;
 
-// dw [n, k] = dy^T x, dy [m, n], x [m, k].
-void multiply_left_transposed(ConstMatrix dy, ConstMatrix x, Matrix dw);
+  int64_t padded_rows() const { return (rows + kRowBlock - 1) / kRowBlock * kRowBlock; }
+  int64_t strips() const { return (columns + kStripColumns - 1) / kStripColumns; }
+  int64_t strip_size() const { return padded_rows() * kStripColumns; }
+  int64_t size() const { return strips() * strip_size(); }
+  int64_t index(int64_t row, int64_t column) const {
+    return column / kStripColumns * strip_size() + row / 2 * (2 * kStripColumns) +
+           column % kStripColumns * 2 + row % 2;
+  }
+};
+
+struct ProductShape {
+  int64_t m = 0;
+  int64_t k = 0;
+  int64_t n = 0;
+};
+
+// c [m, n] = a [m, k] b [k, n] + bias [n], compiled for one shape and for operands in one place,
+// which must outlive it. a and c are row-major without gaps, b is a PairedLayout{k, n}. Without
+// bias (null) the sums start from zero. The same operands give the same bits in every run.
+// Thread-safe only for different Products. REQUIRES: bf16_available(), m, k, n > 0.
+class Product {
+ public:
+  Product(const ProductShape& shape, const Bf16* a, const Bf16* b, const float* bias);
+  Product(Product&&) noexcept;
+  Product& operator=(Product&&) noexcept;
+  ~Product();
+
+  void run(float* c);
+
+ private:
+  struct Compiled;
+  std::unique_ptr<Compiled> compiled_;
+};
 
 }  // namespace lockstep

@@ -14,6 +14,9 @@
 namespace lockstep {
 namespace {
 
+// Slabs that are multiples of this leave no low tiles (12 x 2 or 6 x 2 vectors).
+constexpr int64_t kTileUnits = 12;
+
 // Row-major rows for whole panels of samples.
 class Rows {
  public:
@@ -68,8 +71,8 @@ class PanelStep final : public CpuStep, public FactorStep {
         input_(capacity_, model.inputs),
         input_panels_(group_, model.inputs) {
     for (const LinearStage& stage : plan_.stages) {
-      const std::vector<Slab>& slabs =
-          slabs_.emplace_back(slabs_of(layout.weight(stage.layer), slab_floats(options)));
+      const std::vector<Slab>& slabs = slabs_.emplace_back(
+          slabs_of(layout.weight(stage.layer), slab_floats(options), kTileUnits));
       const UnitRange largest = slabs.front().units;
       slab_size_ = std::max({slab_size_, largest.size() * stage.inputs, stage.outputs});
       slab_units_.push_back(largest.size());

@@ -1,6 +1,4 @@
 // Plain loops, for builds whose sanitizers must see every access.
-#include <algorithm>
-
 #include "backend/gemm.h"
 
 namespace lockstep {
@@ -9,34 +7,37 @@ std::string gemm_library() {
   return "plain loops";
 }
 
+bool bf16_available() {
+  return true;
+}
+
 void set_gemm_threads(int) {}
 
-void multiply_transposed(ConstMatrix x, ConstMatrix w, Matrix y) {
-  for (int64_t i = 0; i < y.rows; ++i) {
-    for (int64_t j = 0; j < y.columns; ++j) {
-      float sum = 0.0f;
-      for (int64_t k = 0; k < x.columns; ++k) sum += x.row(i)[k] * w.row(j)[k];
-      y.row(i)[j] = sum;
-    }
-  }
-}
+struct Product::Compiled {
+  ProductShape shape;
+  const Bf16* a;
+  const Bf16* b;
+  const float* bias;
+};
 
-void multiply(ConstMatrix dy, ConstMatrix w, Matrix dx) {
-  for (int64_t i = 0; i < dx.rows; ++i) {
-    std::fill_n(dx.row(i), dx.columns, 0.0f);
-    for (int64_t j = 0; j < dy.columns; ++j) {
-      const float factor = dy.row(i)[j];
-      for (int64_t k = 0; k < dx.columns; ++k) dx.row(i)[k] += factor * w.row(j)[k];
-    }
-  }
-}
+Product::Product(const ProductShape& shape, const Bf16* a, const Bf16* b, const float* bias)
+    : compiled_(std::make_unique<Compiled>(Compiled{shape, a, b, bias})) {}
 
-void multiply_left_transposed(ConstMatrix dy, ConstMatrix x, Matrix dw) {
-  for (int64_t j = 0; j < dw.rows; ++j) {
-    std::fill_n(dw.row(j), dw.columns, 0.0f);
-    for (int64_t i = 0; i < dy.rows; ++i) {
-      const float factor = dy.row(i)[j];
-      for (int64_t k = 0; k < dw.columns; ++k) dw.row(j)[k] += factor * x.row(i)[k];
+Product::Product(Product&&) noexcept = default;
+Product& Product::operator=(Product&&) noexcept = default;
+Product::~Product() = default;
+
+void Product::run(float* c) {
+  const auto& [m, k, n] = compiled_->shape;
+  const PairedLayout layout{k, n};
+  for (int64_t i = 0; i < m; ++i) {
+    const Bf16* row = compiled_->a + i * k;
+    for (int64_t j = 0; j < n; ++j) {
+      float sum = compiled_->bias ? compiled_->bias[j] : 0.0f;
+      for (int64_t t = 0; t < k; ++t) {
+        sum += to_float(row[t]) * to_float(compiled_->b[layout.index(t, j)]);
+      }
+      c[i * n + j] = sum;
     }
   }
 }

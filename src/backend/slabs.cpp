@@ -3,17 +3,11 @@
 #include <algorithm>
 
 namespace lockstep {
-namespace {
 
-// Slabs that are multiples of this leave no low tiles (12 x 2 or 6 x 2 vectors).
-constexpr int64_t kTileUnits = 12;
-
-}  // namespace
-
-std::vector<Slab> slabs_of(const TensorSpec& weight, size_t slab_floats) {
+std::vector<Slab> slabs_of(const TensorSpec& weight, size_t slab_floats, int64_t tile_units) {
   const int64_t outputs = weight.shape[0], inputs = weight.shape[1];
   int64_t units = std::max<int64_t>(static_cast<int64_t>(slab_floats) / inputs, 1);
-  if (units > kTileUnits) units = units / kTileUnits * kTileUnits;
+  if (units > tile_units) units = units / tile_units * tile_units;
   std::vector<Slab> slabs;
   size_t reported = weight.range().end;
   for (int64_t end = outputs; end > 0; end -= units) {
