@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <variant>
 
 #include "lockstep/rng.h"
@@ -14,12 +15,34 @@ double entry(const std::vector<float>& values, int64_t j, double otherwise) {
   return values.size() == 1 ? values[0] : values[j];
 }
 
-Table linear(const Table& x, const double* weight, const double* bias, const Linear& layer) {
+// bfloat16 has 8 significant bits and float32's exponents.
+double to_bf16(double value) {
+  if (!std::isfinite(value)) return value;
+  int exponent = 0;
+  const double significand = std::frexp(static_cast<float>(value), &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(significand, 8)), exponent - 8);
+}
+
+Table operand(Table values, Operands operands) {
+  if (operands == Operands::exact) return values;
+  for (double& value : values.data) value = to_bf16(value);
+  return values;
+}
+
+Table weight_operand(const double* weight, const Linear& layer, Operands operands) {
+  Table w(layer.outputs, layer.inputs);
+  std::copy_n(weight, w.data.size(), w.data.begin());
+  return operand(std::move(w), operands);
+}
+
+Table linear(const Table& inputs, const double* weight, const double* bias, const Linear& layer,
+             Operands operands) {
+  const Table x = operand(inputs, operands), w = weight_operand(weight, layer, operands);
   Table y(x.rows, layer.outputs);
   for (int64_t i = 0; i < x.rows; ++i) {
     for (int64_t o = 0; o < layer.outputs; ++o) {
       double sum = bias[o];
-      for (int64_t k = 0; k < layer.inputs; ++k) sum += x.at(i, k) * weight[o * layer.inputs + k];
+      for (int64_t k = 0; k < layer.inputs; ++k) sum += x.at(i, k) * w.at(o, k);
       y.at(i, o) = layer.activation == Activation::relu && sum <= 0.0 ? 0.0 : sum;
     }
   }
@@ -27,17 +50,23 @@ Table linear(const Table& x, const double* weight, const double* bias, const Lin
 }
 
 // dy is masked by y's ReLU in place; returns dx and writes the parameters' gradients.
-Table linear_backward(const Table& x, const Table& y, Table& dy, const double* weight,
-                      const Linear& layer, double* weight_gradient, double* bias_gradient) {
+Table linear_backward(const Table& inputs, const Table& y, Table& dy, const double* weight,
+                      const Linear& layer, double* weight_gradient, double* bias_gradient,
+                      Operands operands) {
+  for (int64_t i = 0; i < dy.rows; ++i) {
+    for (int64_t o = 0; o < layer.outputs; ++o) {
+      if (layer.activation == Activation::relu && y.at(i, o) <= 0.0) dy.at(i, o) = 0.0;
+      bias_gradient[o] += dy.at(i, o);
+    }
+  }
+  const Table x = operand(inputs, operands), w = weight_operand(weight, layer, operands);
+  const Table g = operand(dy, operands);
   Table dx(x.rows, layer.inputs);
   for (int64_t i = 0; i < x.rows; ++i) {
     for (int64_t o = 0; o < layer.outputs; ++o) {
-      if (layer.activation == Activation::relu && y.at(i, o) <= 0.0) dy.at(i, o) = 0.0;
-      const double g = dy.at(i, o);
-      bias_gradient[o] += g;
       for (int64_t k = 0; k < layer.inputs; ++k) {
-        weight_gradient[o * layer.inputs + k] += g * x.at(i, k);
-        dx.at(i, k) += g * weight[o * layer.inputs + k];
+        weight_gradient[o * layer.inputs + k] += g.at(i, o) * x.at(i, k);
+        dx.at(i, k) += g.at(i, o) * w.at(o, k);
       }
     }
   }
@@ -113,13 +142,13 @@ bool kept(uint64_t seed, int layer, uint32_t epoch, int64_t sample, int64_t unit
 
 Result run(const Model& model, const ParameterLayout& layout, std::span<const double> values,
            const Batch& batch, const Normalization& normalization, DropoutMode dropout,
-           uint64_t seed) {
+           uint64_t seed, Operands operands) {
   std::vector<Table> outputs = {decode(batch, normalization)};
   for (size_t l = 0; l < model.layers.size(); ++l) {
     const int layer = static_cast<int>(l);
     if (const auto* spec = std::get_if<Linear>(&model.layers[l])) {
       outputs.push_back(linear(outputs.back(), &values[layout.weight(layer).offset],
-                               &values[layout.bias(layer).offset], *spec));
+                               &values[layout.bias(layer).offset], *spec, operands));
     } else {
       const double p = std::get<Dropout>(model.layers[l]).p;
       outputs.push_back(dropout == DropoutMode::on && p > 0.0
@@ -137,7 +166,7 @@ Result run(const Model& model, const ParameterLayout& layout, std::span<const do
     if (const auto* spec = std::get_if<Linear>(&model.layers[l])) {
       dy = linear_backward(outputs[l], outputs[l + 1], dy, &values[layout.weight(layer).offset],
                            *spec, &result.gradients[layout.weight(layer).offset],
-                           &result.gradients[layout.bias(layer).offset]);
+                           &result.gradients[layout.bias(layer).offset], operands);
     } else if (dropout == DropoutMode::on) {
       dy = masked(dy, batch, seed, layer, std::get<Dropout>(model.layers[l]).p);
     }

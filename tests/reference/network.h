@@ -34,6 +34,10 @@ struct Result {
 
 enum class DropoutMode { on, off };
 
+// What the products of linear layers multiply: bf16 rounds inputs, weights and gradients of outputs
+// to bfloat16, to nearest even. Biases and sums stay exact.
+enum class Operands { exact, bf16 };
+
 // Features of the batch after normalisation.
 Table decode(const Batch& batch, const Normalization& normalization);
 
@@ -43,6 +47,6 @@ bool kept(uint64_t seed, int layer, uint32_t epoch, int64_t sample, int64_t unit
 // Forward, loss and backward with flat float64 parameters.
 Result run(const Model& model, const ParameterLayout& layout, std::span<const double> values,
            const Batch& batch, const Normalization& normalization, DropoutMode dropout,
-           uint64_t seed);
+           uint64_t seed, Operands operands = Operands::exact);
 
 }  // namespace lockstep::reference
