@@ -14,8 +14,11 @@ namespace lockstep {
 // The implementation's name, version and instruction set: "oneDNN 2.6.0 (AVX-512 with bf16)".
 std::string gemm_library();
 
-// Has this CPU instructions for bf16 products? Plain loops need none.
-bool bf16_available();
+// What multiplies bf16 on this CPU: "AMX", "AVX512_BF16", "plain loops"; empty: nothing does.
+std::string bf16_instructions();
+inline bool bf16_available() {
+  return !bf16_instructions().empty();
+}
 
 // Threads that the following products of the calling thread may use. Each worker sets its own:
 // a library that starts a thread per core inside every worker halves the machine's throughput.

@@ -80,8 +80,9 @@ std::string gemm_library() {
          std::to_string(version->patch) + " (" + instruction_set() + ")";
 }
 
-bool bf16_available() {
-  return has(dnnl_cpu_isa_avx512_core_bf16);
+std::string bf16_instructions() {
+  if (has(dnnl_cpu_isa_avx512_core_amx)) return "AMX";
+  return has(dnnl_cpu_isa_avx512_core_bf16) ? "AVX512_BF16" : "";
 }
 
 void set_gemm_threads(int threads) {

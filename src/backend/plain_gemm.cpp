@@ -7,8 +7,8 @@ std::string gemm_library() {
   return "plain loops";
 }
 
-bool bf16_available() {
-  return true;
+std::string bf16_instructions() {
+  return "plain loops";
 }
 
 void set_gemm_threads(int) {}

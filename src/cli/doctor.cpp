@@ -98,6 +98,13 @@ Finding judge_simd(const Machine& machine) {
   return finding;
 }
 
+Finding judge_bf16(const Machine& machine) {
+  Finding finding{"bf16", Verdict::pass, machine.bf16, {}, {}, {}};
+  if (machine.bf16.empty()) finding.detail = "no instructions for it: --precision bf16 is refused";
+  if (machine.bf16 == "AVX512_BF16") finding.detail += ": without AMX fp32 may be faster";
+  return finding;
+}
+
 Finding judge_memory(const Machine& machine) {
   constexpr double kLeastBytes = 1e9;
   const auto available = static_cast<double>(machine.memory_available);
@@ -176,6 +183,7 @@ std::vector<Finding> examine(const Machine& machine, const std::string& out) {
       judge_cpus(machine),
       judge_simd(machine),
       judge_gemm(machine),
+      judge_bf16(machine),
       judge_memory(machine),
       judge_huge_pages(first_line("/sys/kernel/mm/transparent_hugepage/enabled")),
       judge_governor(first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),

@@ -27,6 +27,7 @@ std::vector<Finding> examine(const Machine& machine, const std::string& out);
 // The single judgements, apart from what reads the system.
 Finding judge_cpus(const Machine& machine);
 Finding judge_simd(const Machine& machine);
+Finding judge_bf16(const Machine& machine);
 Finding judge_memory(const Machine& machine);
 Finding judge_load(double load, int cpus);
 Finding judge_governor(const std::string& governor);

@@ -73,6 +73,7 @@ Json json_of(const Machine& machine) {
           {"memory_bytes", machine.memory_bytes},
           {"simd", machine.simd},
           {"gemm", machine.gemm},
+          {"bf16", text_or_null(machine.bf16)},
           {"compiler", kCompiler},
           {"build", kBuildType},
           {"gpus", Json::array()}};

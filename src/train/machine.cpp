@@ -116,6 +116,7 @@ Machine describe_machine() {
   machine.memory_available = std::min(kilobytes_in_meminfo("MemAvailable"), machine.memory_bytes);
   machine.simd = simd_target();
   machine.gemm = gemm_library();
+  machine.bf16 = bf16_instructions();
   return machine;
 }
 

@@ -20,7 +20,8 @@ struct Machine {
   int64_t memory_bytes = 0;      // installed, or the cgroup's limit where lower
   int64_t memory_available = 0;  // now
   std::string simd;              // the vector instructions that own loops use: "AVX2"
-  std::string gemm;              // what multiplies matrices: "oneDNN 2.6.0 (avx512_core)"
+  std::string gemm;              // what multiplies bf16 matrices: "oneDNN 2.6.0 (AVX-512)"
+  std::string bf16;              // by which instructions: "AMX", "AVX512_BF16"; empty: none
 };
 
 // Reads /proc and /sys; what cannot be read is empty or 0.

@@ -39,6 +39,17 @@ TEST(Doctor, wants_wide_vectors_and_memory) {
   expect(judge_memory(machine), Verdict::warn);
 }
 
+TEST(Doctor, says_what_bf16_would_run_on) {
+  Machine machine = good_machine();
+  machine.bf16 = "AMX";
+  EXPECT_EQ(judge_bf16(machine).detail, "AMX");
+  machine.bf16 = "AVX512_BF16";
+  EXPECT_NE(judge_bf16(machine).detail.find("fp32 may be faster"), std::string::npos);
+  machine.bf16 = "";
+  expect(judge_bf16(machine), Verdict::pass);
+  EXPECT_NE(judge_bf16(machine).detail.find("refused"), std::string::npos);
+}
+
 TEST(Doctor, sees_other_programs_on_the_cpus) {
   expect(judge_load(0.3, 2), Verdict::pass);
   expect(judge_load(1.7, 2), Verdict::warn);

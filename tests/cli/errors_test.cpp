@@ -39,6 +39,20 @@ void expect_failure(const Case& failing) {
   EXPECT_THAT(message + " " + remedy, HasSubstr(failing.names));
 }
 
+TEST(Errors, of_a_cpu_without_bf16_have_exit_code_4_and_a_way_on) {
+  const Words older_cpu = {"ONEDNN_MAX_CPU_ISA=AVX2"};
+  const nlohmann::json machine = run_program({"doctor", "--json"}, older_cpu).document()["machine"];
+  if (machine["gemm"] == "plain loops") GTEST_SKIP() << "plain loops multiply bf16 anywhere";
+  EXPECT_TRUE(machine["bf16"].is_null());
+  const ProcessResult result = run_program({"train", "--precision", "bf16", "--json"}, older_cpu);
+  EXPECT_EQ(result.exit_code, 4);
+  const nlohmann::json error = result.document()["error"];
+  EXPECT_EQ(error["kind"], "device");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("AVX512_BF16"));
+  EXPECT_EQ(error["remedy"], "use --precision fp32");
+  EXPECT_EQ(run_program({"train", "--epochs", "1"}, older_cpu).exit_code, 0);
+}
+
 TEST(Errors, of_usage_have_exit_code_2) {
   for (const Case& failing : std::vector<Case>{
            {{"trian"}, 2, "did you mean 'train'?"},

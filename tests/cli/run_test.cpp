@@ -38,6 +38,20 @@ TEST(Train, prints_results_on_stdout_and_narration_on_stderr) {
   EXPECT_THAT(result.err, Not(HasSubstr("\x1b"))) << "no terminal: no colour, no bar";
 }
 
+TEST(Train, bf16_reaches_the_accuracy_of_float32) {
+  const nlohmann::json fp32 = trained({"--epochs", "30", "--momentum", "0.9"});
+  if (fp32["machine"]["bf16"].is_null()) GTEST_SKIP() << "this CPU has no bf16 instructions";
+  const nlohmann::json bf16 =
+      trained({"--epochs", "30", "--momentum", "0.9", "--precision", "bf16"});
+  EXPECT_EQ(bf16["config"]["precision"], "bf16");
+  EXPECT_EQ(bf16["runs"][0]["precision"], "bf16");
+  EXPECT_NE(hash_of(bf16), hash_of(fp32));
+  const double expected = fp32["runs"][0]["final"]["test_accuracy"];
+  EXPECT_GE(expected, 0.95);
+  // Two of the 359 test digits.
+  EXPECT_NEAR(bf16["runs"][0]["final"]["test_accuracy"].get<double>(), expected, 0.006);
+}
+
 TEST(Train, quiet_leaves_results_alone) {
   const ProcessResult result = run_program({"train", "--epochs", "1", "--quiet"});
   EXPECT_THAT(result.err, IsEmpty());
