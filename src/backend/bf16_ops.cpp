@@ -6,6 +6,7 @@
 //
 #include <algorithm>
 
+#include "backend/bf16-inl.h"
 #include "backend/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -13,114 +14,27 @@ namespace lockstep {
 namespace HWY_NAMESPACE {
 namespace {
 
-using WordTag = hn::RebindToUnsigned<FloatTag>;
-using Words = hn::Vec<WordTag>;
-
 constexpr int64_t kStep = static_cast<int64_t>(kLanes);
 
-// The bf16 of each lane in its upper half; what is in the lower half is of no account.
-HWY_INLINE Words rounded(FloatVector values) {
-  const WordTag d;
-  const Words bits = hn::BitCast(d, values);
-  const Words odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1u));
-  const Words nearest = hn::Add(bits, hn::Add(odd, hn::Set(d, 0x7FFFu)));
-  const Words quiet = hn::Or(bits, hn::Set(d, 0x400000u));
-  return hn::IfThenElse(hn::RebindMask(d, hn::Eq(values, values)), nearest, quiet);
-}
-
-// One word a lane: the bf16 of `even` in its lower half, of `odd` in its upper.
-HWY_INLINE Words paired(Words even, Words odd) {
-  return hn::Or(hn::ShiftRight<16>(even), hn::AndNot(hn::Set(WordTag(), 0xFFFFu), odd));
-}
-
-HWY_INLINE void store_bf16(Words values, Bf16* to) {
-  const hn::RebindToSigned<WordTag> ints;
-  const hn::Rebind<uint16_t, WordTag> halves;
-  const auto upper = hn::BitCast(ints, hn::ShiftRight<16>(values));
-  hn::StoreU(hn::DemoteTo(halves, upper), halves, &to->bits);
-}
-
-HWY_INLINE void store_bf16_tail(Words values, Bf16* to, size_t count) {
-  HWY_ALIGN Bf16 lanes[kLanes];
-  store_bf16(values, lanes);
-  std::memcpy(to, lanes, count * sizeof(Bf16));
-}
-
-HWY_INLINE FloatVector load_bf16(const Bf16* from) {
-  const WordTag d;
-  const hn::Rebind<uint16_t, WordTag> halves;
-  const Words low = hn::PromoteTo(d, hn::LoadU(halves, &from->bits));
-  return hn::BitCast(FloatTag(), hn::ShiftLeft<16>(low));
-}
-
 // max(0, y) would turn NaN into 0 and hide a diverged run.
-template <bool relu>
-HWY_INLINE FloatVector activated(FloatVector y) {
-  if constexpr (!relu) return y;
+HWY_INLINE Floats relu(Floats y) {
   const FloatVector zero = hn::Zero(FloatTag());
-  return hn::IfThenElse(hn::Lt(y, zero), zero, y);
-}
-
-// One vector of two rows, `odd` null where there is no second.
-struct RowPair {
-  const float* even;
-  const float* odd;
-  Bf16* even_rounded;  // null: not wanted
-  Bf16* odd_rounded;
-  uint32_t* words;  // null: not wanted
-};
-
-template <bool relu>
-HWY_INLINE void round_pair(const RowPair& p, size_t count) {
-  const bool whole = count == kLanes;
-  const auto load_row = [=](const float* row) HWY_ATTR {
-    const Floats values = whole ? load(row) : load_tail(row, count);
-    return rounded(activated<relu>(values.raw));
-  };
-  const auto store_row = [=](Words values, Bf16* to) HWY_ATTR {
-    if (!to) return;
-    if (whole) {
-      store_bf16(values, to);
-    } else {
-      store_bf16_tail(values, to, count);
-    }
-  };
-  const Words even = load_row(p.even);
-  const Words odd = p.odd ? load_row(p.odd) : hn::Zero(WordTag());
-  store_row(even, p.even_rounded);
-  if (p.odd) store_row(odd, p.odd_rounded);
-  // A strip is whole vectors: beyond the last column it gets zeros.
-  if (p.words) hn::StoreU(paired(even, odd), WordTag(), p.words);
-}
-
-template <bool relu>
-void round_rows(ConstMatrix from, const RoundedRows& to, int64_t first) {
-  const PairedLayout& layout = to.pairs.layout;
-  for (int64_t i = 0; i < from.rows; i += 2) {
-    Bf16* rounded_row = to.rows ? to.rows + (first + i) * from.columns : nullptr;
-    const RowPair pair{from.row(i), i + 1 < from.rows ? from.row(i + 1) : nullptr, rounded_row,
-                       rounded_row ? rounded_row + from.columns : nullptr, nullptr};
-    for (int64_t j = 0; j < from.columns; j += kStep) {
-      RowPair at = pair;
-      at.even += j;
-      if (at.odd) at.odd += j;
-      if (rounded_row) {
-        at.even_rounded += j;
-        at.odd_rounded += j;
-      }
-      if (to.pairs.data) {
-        at.words = reinterpret_cast<uint32_t*>(to.pairs.data + layout.index(first + i, j));
-      }
-      round_pair<relu>(at, static_cast<size_t>(std::min(kStep, from.columns - j)));
-    }
-  }
+  return Floats(hn::IfThenElse(hn::Lt(y.raw, zero), zero, y.raw));
 }
 
 void round_rows_plain(ConstMatrix from, const RoundedRows& to, int64_t first) {
-  round_rows<false>(from, to, first);
+  for (int64_t i = 0; i < from.rows; i += 2) {
+    store_row_pair(to, first + i, i + 1 < from.rows, from.columns,
+                   [&](bool odd, auto load_at) HWY_ATTR { return load_at(from.row(i + odd)); });
+  }
 }
+
 void round_rows_relu(ConstMatrix from, const RoundedRows& to, int64_t first) {
-  round_rows<true>(from, to, first);
+  for (int64_t i = 0; i < from.rows; i += 2) {
+    store_row_pair(to, first + i, i + 1 < from.rows, from.columns,
+                   [&](bool odd, auto load_at)
+                       HWY_ATTR { return relu(load_at(from.row(i + odd))); });
+  }
 }
 
 // Inputs [input, input + 8) of kLanes outputs.
@@ -134,8 +48,7 @@ HWY_INLINE void transposed_block(const float* w, int64_t stride, const PairedLay
     load_columns(d, w + 4 * half, stride, inputs);
     for (int64_t pair = 0; pair < 2; ++pair) {
       Bf16* at = to + layout.index(4 * half + 2 * pair, 0);
-      const Words words = paired(rounded(inputs[2 * pair]), rounded(inputs[2 * pair + 1]));
-      hn::StoreU(words, WordTag(), reinterpret_cast<uint32_t*>(at));
+      store_pairs(paired(rounded(inputs[2 * pair]), rounded(inputs[2 * pair + 1])), at);
     }
   }
 }

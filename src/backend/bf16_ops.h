@@ -2,6 +2,7 @@
 // what a step on row-major matrices does besides.
 #pragma once
 
+#include "backend/gather.h"
 #include "backend/gemm.h"
 #include "backend/matrix.h"
 #include "lockstep/model.h"
@@ -24,6 +25,9 @@ struct RoundedRows {
 // Rows [first, first + from.rows) of `to` = activation(from). An odd row at the end is paired with
 // zeros. REQUIRES: `first` even.
 void round_rows(ConstMatrix from, Activation activation, const RoundedRows& to, int64_t first);
+
+// The same of a batch's features, normalised: what gather() and round_rows() give.
+void round_features(const Batch& batch, const FeatureScaling& scaling, const RoundedRows& to);
 
 // Zeroes the rows from `first` on, which is even, to the end of the padding.
 void clear_rows(const Paired& to, int64_t first);

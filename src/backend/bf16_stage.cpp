@@ -62,10 +62,16 @@ void Bf16Stage::start(int64_t samples) {
   if (role_ != Role::evaluate) clear_rows(input_pairs(), samples / 2 * 2);
 }
 
+RoundedRows Bf16Stage::input_rows() {
+  return {input_.data(), role_ == Role::evaluate ? Paired{} : input_pairs()};
+}
+
 void Bf16Stage::set_input(ConstMatrix x, Activation activation, int64_t first) {
-  RoundedRows to{input_.data(), {}};
-  if (role_ != Role::evaluate) to.pairs = input_pairs();
-  round_rows(x, activation, to, first);
+  round_rows(x, activation, input_rows(), first);
+}
+
+void Bf16Stage::set_input(const Batch& batch, const FeatureScaling& scaling) {
+  round_features(batch, scaling, input_rows());
 }
 
 void Bf16Stage::forward(float* y) {

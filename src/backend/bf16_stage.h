@@ -56,6 +56,8 @@ class Bf16Stage {
   void start(int64_t samples);
   // Samples [first, first + x.rows) of the input are activation(x). REQUIRES: `first` even.
   void set_input(ConstMatrix x, Activation activation, int64_t first);
+  // All of it are a batch's features.
+  void set_input(const Batch& batch, const FeatureScaling& scaling);
   const Bf16* input(int64_t sample) const { return input_.data() + sample * inputs_; }
 
   // y [samples, outputs] = x W^T + b, without gaps.
@@ -80,6 +82,7 @@ class Bf16Stage {
     return (samples + kColumnBlock - 1) / kColumnBlock * kColumnBlock;
   }
   Paired input_pairs() { return {{summed_samples(), inputs_}, input_pairs_.data()}; }
+  RoundedRows input_rows();
   std::vector<Product> compile_weight_gradient() const;
 
   // Elements of the buffers below; 0 where the role has no use for one.

@@ -28,6 +28,10 @@ int64_t matrix_floats(int64_t samples, int64_t columns) {
   return panels_of(samples) * kPanelSamples * ((columns + 3) / 4 * 4);
 }
 
+int64_t block_floats(const MlpPlan& plan, const Model& model) {
+  return plan.input_dropout.present() ? kBlock * spread_stride(model.inputs) : 0;
+}
+
 Bf16Stage::Role role_of(size_t stage, const StepOptions& options) {
   if (options.evaluate_only) return Bf16Stage::Role::evaluate;
   return stage == 0 ? Bf16Stage::Role::first : Bf16Stage::Role::inner;
@@ -43,7 +47,7 @@ class Bf16Step final : public CpuStep {
         capacity_(part_capacity(options)),
         threads_(options.threads),
         seed_(options.seed),
-        block_(kBlock * spread_stride(model.inputs)),
+        block_(block_floats(plan_, model)),
         rows_(matrix_floats(capacity_, widest(plan_))),
         logits_(panels_of(capacity_) * panel_floats(plan_.stages.back().outputs)) {
     for (size_t l = 0; l < plan_.stages.size(); ++l) {
@@ -131,20 +135,26 @@ class Bf16Step final : public CpuStep {
     return {rows_.data(), samples_, width, width};
   }
 
-  // Features, normalised and rounded once.
+  // Features, normalised in float32 and rounded once.
   void gather_input(const Batch& part, Mode mode) {
     clock_.lap(seconds_.compute);
+    if (mode == Mode::train && plan_.input_dropout.present()) {
+      gather_with_dropout(part);
+    } else {
+      stages_[0].set_input(part, scaling_);
+    }
+    clock_.lap(seconds_.data);
+  }
+
+  void gather_with_dropout(const Batch& part) {
     const int64_t inputs = plan_.stages[0].inputs, stride = spread_stride(inputs);
     for (int64_t first = 0; first < part.size(); first += kBlock) {
       const Batch block = slice_of_batch(part, first, std::min(kBlock, part.size() - first));
       const Matrix rows{block_.data(), block.size(), inputs, stride};
       gather(block, scaling_, rows.data, stride);
-      if (mode == Mode::train && plan_.input_dropout.present()) {
-        apply_dropout(dropout_of(plan_.input_dropout, part.epoch), block, rows);
-      }
+      apply_dropout(dropout_of(plan_.input_dropout, part.epoch), block, rows);
       stages_[0].set_input(rows, Activation::none, first);
     }
-    clock_.lap(seconds_.data);
   }
 
   // Through all layers. Returns the logits; rows_ holds them row-major.
@@ -194,7 +204,7 @@ class Bf16Step final : public CpuStep {
   int threads_;
   uint64_t seed_;
   int64_t samples_ = 0;   // of the part in hand
-  Buffer<float> block_;   // gathered rows
+  Buffer<float> block_;   // gathered rows, where dropout comes before the rounding
   Buffer<float> rows_;    // what a product gives, until it is rounded
   Buffer<float> logits_;  // panels of them, then of their gradient
   std::vector<Bf16Stage> stages_;
@@ -215,8 +225,7 @@ std::unique_ptr<Step> make_bf16_step(const Model& model, const ParameterLayout& 
 size_t bf16_step_workspace_bytes(const Model& model, const StepOptions& options) {
   const MlpPlan plan = plan_mlp(model);
   const int64_t capacity = CpuStep::part_capacity(options);
-  const int64_t floats = kBlock * spread_stride(model.inputs) +
-                         matrix_floats(capacity, widest(plan)) +
+  const int64_t floats = block_floats(plan, model) + matrix_floats(capacity, widest(plan)) +
                          panels_of(capacity) * panel_floats(plan.stages.back().outputs);
   size_t bytes = floats * sizeof(float);
   for (size_t l = 0; l < plan.stages.size(); ++l) {
