@@ -1,4 +1,6 @@
 // Plain loops, for builds whose sanitizers must see every access.
+#include <algorithm>
+
 #include "backend/gemm.h"
 
 namespace lockstep {
@@ -31,13 +33,14 @@ void Product::run(float* c) {
   const auto& [m, k, n] = compiled_->shape;
   const PairedLayout layout{k, n};
   for (int64_t i = 0; i < m; ++i) {
-    const Bf16* row = compiled_->a + i * k;
-    for (int64_t j = 0; j < n; ++j) {
-      float sum = compiled_->bias ? compiled_->bias[j] : 0.0f;
-      for (int64_t t = 0; t < k; ++t) {
-        sum += to_float(row[t]) * to_float(compiled_->b[layout.index(t, j)]);
+    float* sums = c + i * n;
+    std::fill_n(sums, n, 0.0f);
+    if (compiled_->bias) std::copy_n(compiled_->bias, n, sums);
+    for (int64_t t = 0; t < k; ++t) {
+      const float factor = to_float(compiled_->a[i * k + t]);
+      for (int64_t j = 0; j < n; ++j) {
+        sums[j] += factor * to_float(compiled_->b[layout.index(t, j)]);
       }
-      c[i * n + j] = sum;
     }
   }
 }
