@@ -161,7 +161,7 @@ class Backend {
   virtual size_t workspace_bytes(const Model& model, const StepOptions& options) const = 0;
 };
 
-// The CPU: oneDNN for GEMM, own loops in Highway, the instruction set chosen at run time.
+// The CPU: own loops in Highway, oneDNN for bf16 products, the instruction set chosen at run time.
 std::unique_ptr<Backend> make_cpu_backend();
 
 }  // namespace lockstep
