@@ -56,7 +56,7 @@ struct Parser {
     const std::string name = extra.substr(0, extra.find('='));
     std::vector<std::string> known = {"--help"};
     for (const std::string& key : option_keys(command.options)) known.push_back("--" + key);
-    const auto close = nearest(name, known);
+    const auto close = name == "--" ? std::nullopt : nearest(name, known);
     refuse(fmt::format("unknown option {}", name),
            close ? fmt::format("did you mean {}?", *close)
                  : fmt::format("`lockstep {} --help` lists the options", command.name));

@@ -154,6 +154,9 @@ int compare_command(Session& session) {
                                    describe_model(model), format_integer(model.parameter_count()),
                                    to_string(settings.config.optimizer.kind),
                                    settings.config.epochs, settings.config.seed));
+  for (const PlannedRun& run : plan.runs) {
+    if (run.resolved) require_memory(*run.resolved, dataset, model);
+  }
   const CompareOptions options{settings.repeats, settings.warmup, &stop_signal()};
   const PollsStopSignal polls;
   const Comparison comparison = compare(plan, dataset, options, observer_of(session));

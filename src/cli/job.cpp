@@ -5,10 +5,12 @@
 #include <variant>
 
 #include "cli/toml_file.h"
+#include "data/memory.h"
 #include "lockstep/backend.h"
 #include "lockstep/data.h"
 #include "lockstep/error.h"
 #include "report/format.h"
+#include "train/check_config.h"
 
 namespace lockstep::cli {
 
@@ -44,6 +46,7 @@ void load_settings(Session& session, const GivenValues& base) {
     apply_values(values, settings);
   }
   finish(settings);
+  if (!(invocation.command->options & kTraining)) check_ranges(settings.config);
   session.console.set_quiet(settings.quiet);
 }
 
@@ -115,6 +118,17 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
   estimate.parameters = workers * copies * layout.size() * sizeof(float);
   estimate.workspace = workers * make_cpu_backend()->workspace_bytes(model, options);
   return estimate;
+}
+
+void require_memory(const Resolved& resolved, const Dataset& dataset, const Model& model) {
+  const MemoryEstimate estimate = estimate_memory(resolved, dataset, model);
+  const auto needed = static_cast<double>(estimate.parameters + estimate.workspace);
+  const auto available = static_cast<double>(available_memory());
+  if (needed <= available) return;
+  throw Error(ErrorKind::runtime,
+              fmt::format("{}: {} needs {} of memory, {} are available", resolved.name,
+                          describe_model(model), format_bytes(needed), format_bytes(available)),
+              "give smaller numbers in --hidden, a smaller batch or fewer workers");
 }
 
 }  // namespace lockstep::cli

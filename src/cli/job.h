@@ -39,4 +39,8 @@ struct MemoryEstimate {
 MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
                                const Model& model);
 
+// Throws Error{runtime} that names both sizes where a training would not fit beside the data that
+// is already in memory.
+void require_memory(const Resolved& resolved, const Dataset& dataset, const Model& model);
+
 }  // namespace lockstep::cli

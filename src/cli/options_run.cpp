@@ -16,8 +16,12 @@ Option workers_option() {
   option.set = [](Settings& settings, const std::string& text) {
     if (text == "all") {
       settings.config.workers = usable_cpus();
-    } else {
+      return;
+    }
+    try {
       parse_value(text, settings.config.workers);
+    } catch (const BadValue& bad) {
+      throw BadValue{bad.expected + ", or all", bad.remedy};
     }
   };
   return option;
@@ -32,8 +36,12 @@ Option bucket_option() {
   option.set = [](Settings& settings, const std::string& text) {
     if (text == "auto") {
       settings.config.bucket_mb.reset();
-    } else {
+      return;
+    }
+    try {
       parse_value(text, settings.config.bucket_mb);
+    } catch (const BadValue& bad) {
+      throw BadValue{bad.expected + ", auto or inf", bad.remedy};
     }
   };
   option.get = [](const Settings& settings) {

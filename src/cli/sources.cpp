@@ -92,6 +92,11 @@ void finish(Settings& settings) {
     }
     config.model.hidden.clear();
   }
+  for (const int workers : settings.workers_list) {
+    if (workers >= 1) continue;
+    throw Error(ErrorKind::usage, fmt::format("--workers-list {}: out of range", workers),
+                "give whole numbers from 1 on: 1,2,4");
+  }
   if (settings.repeats < 1) {
     throw Error(ErrorKind::usage, fmt::format("--repeats {}: out of range", settings.repeats),
                 "give a whole number from 1 on");

@@ -205,6 +205,7 @@ int train_command(Session& session) {
     session.print(dry_run_report(settings, resolved, dataset, model));
     return 0;
   }
+  require_memory(resolved, dataset, model);
   TrainedModel trained = run_training(session, resolved, dataset, model, resume);
   return conclude(session, trained);
 }

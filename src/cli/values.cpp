@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <string_view>
 
 namespace lockstep::cli {
@@ -20,9 +21,19 @@ std::optional<T> number(std::string_view text) {
 }
 
 template <class T>
+std::string whole_numbers() {
+  using Limits = std::numeric_limits<T>;
+  return fmt::format("a whole number from {} to {}", Limits::min(), Limits::max());
+}
+
+// Digits that are too many for T are told its range.
+template <class T>
 void parse_integer(const std::string& text, T& value) {
   const auto parsed = number<T>(text);
-  if (!parsed) throw BadValue{"a whole number"};
+  if (!parsed) {
+    const bool digits = !text.empty() && text.find_first_not_of("-0123456789") == text.npos;
+    throw BadValue{digits ? whole_numbers<T>() : "a whole number"};
+  }
   value = *parsed;
 }
 

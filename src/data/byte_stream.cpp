@@ -12,6 +12,8 @@
 namespace lockstep {
 namespace {
 
+constexpr char kDamaged[] = "the file or its header is damaged: copy or download it again";
+
 class PlainStream final : public ByteStream {
  public:
   explicit PlainStream(std::shared_ptr<MappedFile> file) : file_(std::move(file)), pages_(*file_) {}
@@ -31,7 +33,8 @@ class PlainStream final : public ByteStream {
   void expect_end() override {
     if (offset_ == file_->size()) return;
     fail_at(path(), fmt::format("byte {}", offset_),
-            fmt::format("expected the end of the file, {} bytes follow", file_->size() - offset_));
+            fmt::format("expected the end of the file, {} bytes follow", file_->size() - offset_),
+            kDamaged);
   }
 
   uint64_t size_bound() const override { return file_->size(); }
@@ -49,7 +52,8 @@ class GzipStream final : public ByteStream {
  public:
   explicit GzipStream(std::shared_ptr<MappedFile> file) : file_(std::move(file)) {
     constexpr int kGzipOnly = 15 + 16;  // the largest window; the header must be gzip's
-    if (inflateInit2(&zlib_, kGzipOnly) != Z_OK) fail_at(path(), "", "zlib cannot be initialised");
+    if (inflateInit2(&zlib_, kGzipOnly) != Z_OK)
+      fail_at(path(), "", "zlib cannot be initialised", "free memory, or unpack the file first");
   }
   ~GzipStream() override { inflateEnd(&zlib_); }
   GzipStream(const GzipStream&) = delete;
@@ -69,7 +73,7 @@ class GzipStream final : public ByteStream {
     std::byte extra{};
     if (inflate_into({&extra, 1}) == 0) return;
     fail_at(path(), fmt::format("decoded byte {}", offset_ - 1),
-            "expected the end of the data, more follows");
+            "expected the end of the data, more follows", kDamaged);
   }
 
   uint64_t size_bound() const override { return uint64_t{file_->size()} * 1032; }

@@ -17,6 +17,7 @@ namespace lockstep {
 namespace {
 
 constexpr int64_t kNoLabel = -1;
+constexpr char kRowsWanted[] = "put the rows there, or check the path";
 
 // What is decided before the rows are read.
 struct CsvPlan {
@@ -155,7 +156,7 @@ CsvPlan make_plan(TextFile& file, const DataSpec& spec, const ReadContext& conte
   CsvPlan plan;
   plan.separator = separator_of(spec);
   CsvCursor cursor(file, plan.separator);
-  if (!cursor.next_record()) fail_at(file.path(), "", "there are no rows");
+  if (!cursor.next_record()) fail_at(file.path(), "", "there are no rows", kRowsWanted);
   const std::vector<CsvField> first = fields_of(cursor);
   const std::vector<CsvField> second =
       cursor.next_record() ? fields_of(cursor) : std::vector<CsvField>{};
@@ -180,7 +181,7 @@ int64_t count_rows(TextFile& file, const CsvPlan& plan) {
   while (cursor.next_record()) ++records;
   file.rewind();
   const int64_t rows = records - (plan.header ? 1 : 0);
-  if (rows == 0) fail_at(file.path(), "", "there are no rows below the header");
+  if (rows == 0) fail_at(file.path(), "", "there are no rows below the header", kRowsWanted);
   return rows;
 }
 

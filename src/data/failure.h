@@ -9,7 +9,7 @@ namespace lockstep {
 // Throws Error{data, "PATH: PLACE: PROBLEM", remedy}. `place` is "line 3, column 2", "byte 16" and
 // the like, or empty for the whole file.
 [[noreturn]] void fail_at(const std::string& path, const std::string& place,
-                          const std::string& problem, const std::string& remedy = {});
+                          const std::string& problem, const std::string& remedy);
 
 // A piece of a file for a message: in quotes, cut short, control characters replaced.
 std::string quoted(std::string_view text);

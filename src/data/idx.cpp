@@ -54,7 +54,8 @@ IdxHeader read_header(ByteStream& stream) {
   }
   IdxHeader header{element_format(stream, magic[2]), {}};
   if (magic[3] < 1 || magic[3] > 4) {
-    fail_at(stream.path(), "byte 3", fmt::format("{} dimensions, expected 1 to 4", magic[3]));
+    fail_at(stream.path(), "byte 3", fmt::format("{} dimensions, expected 1 to 4", magic[3]),
+            "check that this is an IDX file");
   }
   double claimed = static_cast<double>(header.format.size());
   for (int i = 0; i < magic[3]; ++i) {
@@ -62,7 +63,8 @@ IdxHeader read_header(ByteStream& stream) {
     stream.read(std::as_writable_bytes(std::span(size)), "IDX sizes");
     header.sizes.push_back(int64_t{size[0]} << 24 | size[1] << 16 | size[2] << 8 | size[3]);
     if (header.sizes.back() == 0) {
-      fail_at(stream.path(), fmt::format("byte {}", 4 + 4 * i), "a size is 0, expected at least 1");
+      fail_at(stream.path(), fmt::format("byte {}", 4 + 4 * i), "a size is 0, expected at least 1",
+              "check that the file holds data: write it again");
     }
     claimed *= static_cast<double>(header.sizes.back());
   }
@@ -109,7 +111,8 @@ FeatureMatrix read_numbers(ByteStream& stream, const IdxHeader& header) {
     stream.read(std::span(raw).first(chunk.size() * size), "features");
     if (const auto bad = to_float(header.format, raw.data(), chunk)) {
       fail_at(stream.path(), fmt::format("byte {}", offset + *bad * size),
-              "expected a finite number that float32 can hold");
+              "expected a finite number that float32 can hold",
+              "fill in or drop the missing values");
     }
   }
   return features.matrix;
@@ -131,7 +134,8 @@ RawPart read_idx_features(const std::string& path, const ReadContext& context) {
         mapped_features(file, offset, FeatureType::uint8, header.rows(), header.columns());
     if (offset + part.features.bytes() != file->size()) {
       fail_at(path, fmt::format("byte {}", offset + part.features.bytes()),
-              "expected the end of the file, more bytes follow");
+              "expected the end of the file, more bytes follow",
+              "the file or its header is damaged: copy or download it again");
     }
     part.mapped = file;
   } else {

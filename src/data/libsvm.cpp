@@ -18,6 +18,8 @@
 namespace lockstep {
 namespace {
 
+constexpr char kRowsWanted[] = "a line is LABEL INDEX:VALUE INDEX:VALUE ..., indices ascending";
+
 bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r';
 }
@@ -55,7 +57,7 @@ class Lines {
 
   [[noreturn]] void fail(std::string_view token, const std::string& problem) const {
     fail_at(file_.path(), fmt::format("line {}, column {}", number_, token.data() - start_ + 1),
-            problem, "a line is LABEL INDEX:VALUE INDEX:VALUE ..., indices ascending");
+            problem, kRowsWanted);
   }
 
  private:
@@ -161,11 +163,11 @@ RawData read_libsvm(const DataSpec& spec, const ReadContext& context) {
   const std::string& path = spec.paths[0];
   TextFile file(path);
   const Extent extent = measure(file);
-  if (extent.rows == 0) fail_at(path, "", "there are no rows");
+  if (extent.rows == 0) fail_at(path, "", "there are no rows", kRowsWanted);
   const int64_t base = index_base(spec, context, extent);
   int64_t columns = extent.highest - base + 1;
   if (columns <= 0)
-    fail_at(path, "", "there are no features, expected INDEX:VALUE after the label");
+    fail_at(path, "", "there are no features, expected INDEX:VALUE after the label", kRowsWanted);
   if (context.schema) {
     if (columns > context.schema->columns) {
       fail_at(

@@ -39,7 +39,8 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::string& path) {
   if (descriptor.get() < 0) fail_with_errno(path, "open");
   struct stat status {};
   if (fstat(descriptor.get(), &status) != 0) fail_with_errno(path, "open");
-  if (S_ISDIR(status.st_mode)) fail_at(path, "", "is a folder, expected a file");
+  if (S_ISDIR(status.st_mode))
+    fail_at(path, "", "is a folder, expected a file", "name a file in it");
   if (!S_ISREG(status.st_mode)) {
     fail_at(path, "", "is not a regular file", "save the data to a file first");
   }

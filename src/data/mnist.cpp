@@ -17,7 +17,8 @@ RawPart read_part(const std::string& folder, const std::string& prefix,
   const std::string labels = plain_or_gz(folder, prefix + "-labels-idx1-ubyte");
   part.labels = read_idx_labels(labels, part, context);
   if (part.features.type != FeatureType::uint8) {
-    fail_at(part.path, "byte 2", "expected images of unsigned bytes");
+    fail_at(part.path, "byte 2", "expected images of unsigned bytes",
+            "this is not MNIST's file: run `lockstep data fetch mnist`, or use idx:IMAGES,LABELS");
   }
   return part;
 }

@@ -155,7 +155,7 @@ std::optional<NormalizeChoice> parse_normalize(const std::string& text) {
       return NormalizeChoice{Normalize::given, *mean, *deviation};
     }
   }
-  throw Error(ErrorKind::usage, fmt::format("normalize = '{}'", text),
+  throw Error(ErrorKind::usage, fmt::format("--normalize {}: no such normalisation", text),
               "use auto, none, unit, standard, or mean=NUMBER,std=NUMBER with a std above 0");
 }
 
@@ -169,7 +169,7 @@ Normalization make_normalization(std::optional<NormalizeChoice> choice, const Sp
     case Normalize::none: break;
     case Normalize::unit:
       if (!bytes) {
-        throw Error(ErrorKind::usage, "normalize = 'unit' scales bytes, these features are float32",
+        throw Error(ErrorKind::usage, "--normalize unit scales bytes, these features are float32",
                     "use standard or none");
       }
       append(result, 0.0, unit, 1);

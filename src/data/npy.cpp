@@ -37,10 +37,12 @@ NpyFile open_npy(const std::string& path, size_t most_dimensions) {
   if (shape.empty() || shape.size() > most_dimensions) {
     fail_at(path, "header",
             fmt::format("shape ({}), expected 1 to {} dimensions", fmt::join(shape, ", "),
-                        most_dimensions));
+                        most_dimensions),
+            "reshape it: features [rows, columns], labels [rows]");
   }
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
-    fail_at(path, "header", fmt::format("shape ({}) holds nothing", fmt::join(shape, ", ")));
+    fail_at(path, "header", fmt::format("shape ({}) holds nothing", fmt::join(shape, ", ")),
+            "save an array with rows and columns");
   }
   double claimed = static_cast<double>(npy.header.format.size());
   for (int64_t size : shape) claimed *= static_cast<double>(size);

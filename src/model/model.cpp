@@ -15,6 +15,10 @@ void check_data(int64_t inputs, int classes) {
                     " features; a model needs between 1 and " + std::to_string(kMaxWidth),
                 "check the data with 'lockstep data info SPEC'");
   }
+  if (classes == 0) {
+    throw Error(ErrorKind::data, "the data has no labels: training needs some",
+                "name them: idx:IMAGES,LABELS, npy:X,Y or csv:FILE,label=NAME");
+  }
   if (classes < 2) {
     throw Error(ErrorKind::data,
                 "the data has " + std::to_string(classes) + (classes == 1 ? " class" : " classes") +

@@ -16,6 +16,7 @@ namespace lockstep {
 namespace {
 
 constexpr int64_t kMaxWidth = int64_t{1} << 24;  // units of one layer
+constexpr int64_t kMaxEpochs = 1'000'000'000;    // times the steps of an epoch it fits 64 bits
 constexpr double kNoLimit = std::numeric_limits<double>::max();
 
 [[noreturn]] void refuse(const std::string& message, const std::string& remedy) {
@@ -68,9 +69,11 @@ void check_optimizer(const OptimizerConfig& optimizer, const ScheduleConfig& sch
   check_real("beta2", optimizer.beta2, 0.0, 1.0, Ends::open_above);
   check_real("epsilon", optimizer.epsilon, 0.0, kNoLimit, Ends::open_below);
   check_real("warmup-epochs", schedule.warmup_epochs, 0.0, kNoLimit, Ends::closed);
-  if (schedule.kind == ScheduleKind::step) {
-    check_integer("schedule step", schedule.step_epochs, 1);
-    check_real("schedule step", schedule.step_factor, 0.0, kNoLimit, Ends::open_below);
+  const bool factor = schedule.step_factor > 0.0 && std::isfinite(schedule.step_factor);
+  if (schedule.kind == ScheduleKind::step && (schedule.step_epochs < 1 || !factor)) {
+    refuse(fmt::format("--schedule step:{}:{}: out of range", schedule.step_epochs,
+                       schedule.step_factor),
+           "give epochs from 1 on and a factor above 0, for example step:30:0.1");
   }
 }
 
@@ -90,7 +93,7 @@ void check_device(const std::string& device) {
 }
 
 void check_run(const Config& config) {
-  check_integer("epochs", config.epochs, 1);
+  check_integer("epochs", config.epochs, 1, kMaxEpochs);
   if (config.batch_size) check_integer("batch-size", *config.batch_size, 1);
   if (config.per_worker_batch) check_integer("per-worker-batch", *config.per_worker_batch, 1);
   check_integer("accumulate", config.accumulate, 1, 1 << 16);
@@ -102,7 +105,7 @@ void check_run(const Config& config) {
            "give auto, inf, or a number from 0 on");
   }
   check_real("comm-timeout", config.comm_timeout, 0.0, kNoLimit, Ends::open_below);
-  check_integer("checkpoint-every", config.checkpoint_every.count, 0);
+  check_integer("checkpoint-every", config.checkpoint_every.count, 0, kMaxEpochs);
   check_integer("eval-every", config.eval_every, 1);
   check_real("target-accuracy", config.target_accuracy, 0.0, 1.0, Ends::closed);
   check_real("target-loss", config.target_loss, 0.0, kNoLimit, Ends::closed);

@@ -127,12 +127,13 @@ void Worker::fill_batch(IndexRange positions) {
 void Worker::count(const BatchMetrics& metrics) {
   epoch_metrics_ += metrics;
   if (std::isfinite(metrics.loss)) return;
-  throw Error(ErrorKind::diverged,
-              fmt::format("training diverged: the loss is {} at step {} of epoch {} (global step "
-                          "{}, learning rate {:g})",
-                          metrics.loss, step_in_epoch_ + 1, epoch_ + 1, batch_.global_step + 1,
-                          batch_.learning_rate),
-              "use a smaller --lr, a --warmup-epochs, or --normalize standard");
+  throw Error(
+      ErrorKind::diverged,
+      fmt::format("training diverged: the loss is {} at step {} of epoch {} (global step "
+                  "{}, learning rate {:g})",
+                  std::isnan(metrics.loss) ? "not a number" : "infinite", step_in_epoch_ + 1,
+                  epoch_ + 1, batch_.global_step + 1, batch_.learning_rate),
+      "use a smaller --lr, a --warmup-epochs, or --normalize standard");
 }
 
 void Worker::record_step_time() {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "cli/failures.h"
 #include "cli/process.h"
 #include "cli/schema.h"
 
@@ -14,30 +15,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-struct Case {
-  Words arguments;
-  int exit_code;
-  std::string names;  // in stderr
-};
-
-void expect_failure(const Case& failing) {
-  const ProcessResult plain = run_program(failing.arguments);
-  EXPECT_EQ(plain.exit_code, failing.exit_code) << plain.err;
-  EXPECT_THAT(plain.err, HasSubstr(failing.names));
-  EXPECT_THAT(plain.out, IsEmpty());
-
-  Words with_json = failing.arguments;
-  with_json.push_back("--json");
-  const ProcessResult result = run_program(with_json);
-  EXPECT_EQ(result.exit_code, failing.exit_code);
-  const nlohmann::json document = result.document();
-  EXPECT_THAT(schema_errors(document), IsEmpty());
-  EXPECT_NE(document["status"], "ok");
-  const std::string message = document["error"]["message"];
-  const std::string remedy = document["error"].value("remedy", "");
-  EXPECT_THAT(message + " " + remedy, HasSubstr(failing.names));
-}
 
 TEST(Errors, of_a_cpu_without_bf16_have_exit_code_4_and_a_way_on) {
   const Words older_cpu = {"ONEDNN_MAX_CPU_ISA=AVX2"};
@@ -54,7 +31,7 @@ TEST(Errors, of_a_cpu_without_bf16_have_exit_code_4_and_a_way_on) {
 }
 
 TEST(Errors, of_usage_have_exit_code_2) {
-  for (const Case& failing : std::vector<Case>{
+  for (const Failure& failing : std::vector<Failure>{
            {{"trian"}, 2, "did you mean 'train'?"},
            {{"train", "--epohcs", "3"}, 2, "did you mean --epochs?"},
            {{"train", "--epochs", "three"}, 2, "'three' is not a whole number"},
@@ -76,24 +53,28 @@ TEST(Errors, of_usage_have_exit_code_2) {
            {{"compare", "--modes", "serial", "--baseline", "sync:2"}, 2, "--baseline sync:2"},
            {{"compare", "--repeats", "0"}, 2, "--repeats 0"},
            {{"eval", "--data", "digits"}, 2, "--checkpoint is missing"},
+           {{"eval", "--checkpoint", "x", "--data", "digits", "--threads", "0"}, 2, "--threads 0"},
+           {{"data", "info", "digits", "--test-fraction", "2"}, 2, "--test-fraction 2"},
+           {{"train", "--seed", "-1"}, 2, "a whole number from 0 to 18446744073709551615"},
+           {{"train", "--workers", "99999999999"}, 2, "to 2147483647, or all"},
+           {{"train", "--epochs", "9223372036854775807"}, 2, "from 1 to 1000000000"},
+           {{"train", "--schedule", "step:0"}, 2, "--schedule step:0:0.1"},
+           {{"train", "--normalize", "mean=1"}, 2, "--normalize mean=1"},
+           {{"train", "--bucket-mb", "x"}, 2, "is not a number, auto or inf"},
+           {{"compare", "--workers-list", "2,0"}, 2, "--workers-list 0"},
+           {{"compare", "--modes", "sync:2", "--lr", "0"}, 2, "--lr 0"},
+           {{"tarin"}, 2, "did you mean 'train'?"},
+           {{"benchmark"}, 2, "train, compare, eval, predict, doctor, data, experiments"},
            {{"predict", "--checkpoint", "x"}, 2, "--data is missing"},
        }) {
     expect_failure(failing);
   }
 }
 
-TEST(Errors, of_data_have_exit_code_3_and_name_file_and_place) {
+TEST(Errors, of_checkpoints_have_exit_code_3) {
   const TemporaryFolder folder;
-  const std::string ragged = folder.write("ragged.csv", "1,2,0\n1,2,1\n1,1\n");
-  const std::string empty = folder.write("empty.csv", "");
-  const std::string words = folder.write("words.csv", "1,2,0\n1,two,1\n1,2,1\n");
   const std::string broken = folder.write("broken.safetensors", "not a checkpoint");
-  for (const Case& failing : std::vector<Case>{
-           {{"train", "--data", "csv:" + folder.file("none.csv")}, 3, "none.csv"},
-           {{"train", "--data", "csv:" + empty}, 3, "empty.csv"},
-           {{"train", "--data", "csv:" + ragged}, 3, "ragged.csv"},
-           {{"train", "--data", "csv:" + words}, 3, "words.csv"},
-           {{"data", "info", "csv:" + ragged}, 3, "ragged.csv"},
+  for (const Failure& failing : std::vector<Failure>{
            {{"eval", "--checkpoint", broken, "--data", "digits"}, 3, "broken.safetensors"},
            {{"train", "--resume", folder.file("")}, 3, "checkpoints"},
            {{"train", "--init", broken}, 3, "broken.safetensors"},
@@ -105,6 +86,46 @@ TEST(Errors, of_data_have_exit_code_3_and_name_file_and_place) {
 TEST(Errors, of_devices_have_exit_code_4) {
   expect_failure({{"train", "--device", "cuda"}, 4, "no CUDA support"});
   expect_failure({{"compare", "--modes", "sync:2@cuda"}, 4, "no CUDA support"});
+}
+
+TEST(Errors, of_toml_files_name_file_and_line) {
+  const TemporaryFolder folder;
+  const auto refusal = [&](const std::string& content, const std::string& names) {
+    const std::string file = folder.write("job.toml", "# a job\n" + content);
+    expect_failure({{"train", file}, 2, names});
+    expect_failure({{"compare", file}, 2, "job.toml, line "});
+  };
+  refusal("epohcs = 3\n", "did you mean 'epochs'?");
+  refusal("epochs = 'x'\n", "job.toml, line 2: epochs: 'x' is not a whole number");
+  refusal("epochs = 1\nepochs = 2\n", "job.toml, line 3");
+  refusal("epochs = \n", "job.toml, line 2");
+  refusal("hidden = { a = 1 }\n", "'hidden' has no value of its kind");
+  refusal("[[mode]]\nmode = 'sync:2'\nlrr = 3\n", "did you mean 'lr'?");
+  refusal("[[mode]]\nname = 'x'\n", "without 'mode'");
+  refusal("data = '\xFF'\n", "utf-8");
+}
+
+TEST(Errors, a_model_that_does_not_fit_in_memory_is_refused_with_the_size_that_it_needs) {
+  const Words huge = {"--hidden", "1000000,1000000", "--epochs", "1"};
+  for (const char* command : {"train", "compare"}) {
+    Words words = {command};
+    words.insert(words.end(), huge.begin(), huge.end());
+    expect_failure({words, 1, "of memory"});
+    words.push_back("--dry-run");
+    EXPECT_EQ(run_program(words).exit_code, 0);
+  }
+}
+
+TEST(Errors, every_strategy_that_diverges_names_the_step) {
+  const std::vector<Words> strategies = {{"serial"},
+                                         {"sync", "--workers", "2"},
+                                         {"hogwild", "--workers", "2"},
+                                         {"local-sgd", "--workers", "2", "--sync-every", "8"}};
+  for (const Words& strategy : strategies) {
+    Words words = {"train", "--lr", "1e30", "--epochs", "2", "--strategy"};
+    words.insert(words.end(), strategy.begin(), strategy.end());
+    expect_failure({words, 6, "the loss is not a number at step "});
+  }
 }
 
 TEST(Errors, a_diverging_run_has_exit_code_6_and_names_the_step) {

@@ -136,6 +136,7 @@ TEST(CommandLine, an_unknown_name_suggests_the_nearest) {
   EXPECT_THAT(parse_refusal({"train", "--epohcs", "3"}), HasSubstr("did you mean --epochs?"));
   EXPECT_THAT(parse_refusal({"train", "--batchsize=3"}), HasSubstr("did you mean --batch-size?"));
   EXPECT_THAT(parse_refusal({"train", "--zzzzzzzz"}), HasSubstr("lockstep train --help"));
+  EXPECT_THAT(parse_refusal({"train", "--"}), HasSubstr("lockstep train --help"));
   EXPECT_THAT(parse_refusal({"data", "ifno"}), HasSubstr("did you mean 'data info'?"));
   EXPECT_THAT(parse_refusal({"train", "a", "b"}), HasSubstr("unexpected argument 'b'"));
   EXPECT_THAT(parse_refusal({"data", "info"}), HasSubstr("data info needs SPEC"));

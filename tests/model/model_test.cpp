@@ -82,7 +82,7 @@ TEST(Model, RefusesWhatCannotBeTrained) {
   expect_error(ErrorKind::usage, "layers",
                [] { make_mlp(4, std::vector<int64_t>(256, 2), 3, 0.0); });
   expect_error(ErrorKind::data, "1 class;", [] { make_mlp(4, {8}, 1, 0.0); });
-  expect_error(ErrorKind::data, "0 classes", [] { make_logistic(4, 0); });
+  expect_error(ErrorKind::data, "no labels", [] { make_logistic(4, 0); });
   expect_error(ErrorKind::data, "0 features", [] { make_logistic(0, 2); });
 }
 
