@@ -6,17 +6,20 @@
 
 namespace lockstep {
 
-// A better epoch: higher test accuracy, then lower test loss; without a test part training's.
+bool EpochBook::is_judged(const EpochRecord& record) const {
+  return test_ == TestPart::no || record.test.has_value();
+}
+
+// A better epoch: higher test accuracy, then lower test loss; without a test part training's loss.
 bool EpochBook::is_better(const EpochRecord& record) const {
-  const EpochRecord& best = epochs_[best_];
-  if (record.test && best.test) {
-    if (record.test->accuracy != best.test->accuracy) {
-      return record.test->accuracy > best.test->accuracy;
-    }
-    return record.test->loss < best.test->loss;
+  if (!is_judged(record)) return false;
+  if (!best_) return true;
+  const EpochRecord& best = epochs_[*best_];
+  if (test_ == TestPart::no) return record.train_loss < best.train_loss;
+  if (record.test->accuracy != best.test->accuracy) {
+    return record.test->accuracy > best.test->accuracy;
   }
-  if (record.test.has_value() != best.test.has_value()) return record.test.has_value();
-  return record.train_loss < best.train_loss;
+  return record.test->loss < best.test->loss;
 }
 
 void EpochBook::note_target(const EpochRecord& record) {
@@ -31,8 +34,18 @@ void EpochBook::note_target(const EpochRecord& record) {
   }
 }
 
+void EpochBook::note_patience() {
+  if (config_.patience == 0 || !best_ || !stop_reason_.empty()) return;
+  const auto later = std::span(epochs_).subspan(*best_ + 1);
+  const auto since_best =
+      std::ranges::count_if(later, [this](const EpochRecord& r) { return is_judged(r); });
+  if (since_best < config_.patience) return;
+  stop_reason_ = fmt::format("no better epoch since epoch {} (patience {})", epochs_[*best_].epoch,
+                             config_.patience);
+}
+
 void EpochBook::add(const EpochRecord& record, std::span<const float> values) {
-  const bool better = epochs_.empty() || is_better(record);
+  const bool better = is_better(record);
   epochs_.push_back(record);
   train_seconds_ += record.seconds;
   if (better) {
@@ -43,11 +56,7 @@ void EpochBook::add(const EpochRecord& record, std::span<const float> values) {
     }
   }
   note_target(record);
-  const auto since_best = static_cast<int64_t>(epochs_.size() - 1 - best_);
-  if (config_.patience > 0 && since_best >= config_.patience && stop_reason_.empty()) {
-    stop_reason_ = fmt::format("no better epoch since epoch {} (patience {})", epochs_[best_].epoch,
-                               config_.patience);
-  }
+  note_patience();
 }
 
 void EpochBook::restore(std::span<const EpochRecord> records, std::span<const float> best_values) {

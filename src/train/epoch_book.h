@@ -14,7 +14,10 @@ namespace lockstep {
 
 class EpochBook {
  public:
-  explicit EpochBook(const Config& config) : config_(config) {}
+  enum class TestPart { no, yes };
+  // With a test part, epochs are judged by their evaluations: those without one (--eval-every) can
+  // neither be the best nor use up patience.
+  EpochBook(const Config& config, TestPart test) : config_(config), test_(test) {}
 
   // Adds a finished epoch; `values` are kept where it is the best so far and --keep-best asks.
   void add(const EpochRecord& record, std::span<const float> values);
@@ -27,16 +30,19 @@ class EpochBook {
   const std::vector<EpochRecord>& epochs() const { return epochs_; }
   double train_seconds() const { return train_seconds_; }
   std::optional<double> time_to_target() const { return time_to_target_; }
-  // Empty unless --keep-best or --patience kept one.
+  // Empty unless --keep-best kept one.
   const Buffer<float>& best_values() const { return best_values_; }
 
  private:
+  bool is_judged(const EpochRecord& record) const;
   void note_target(const EpochRecord& record);
+  void note_patience();
   bool is_better(const EpochRecord& record) const;
 
   const Config& config_;
+  TestPart test_;
   std::vector<EpochRecord> epochs_;
-  size_t best_ = 0;  // index into epochs_
+  std::optional<size_t> best_;  // index into epochs_
   Buffer<float> best_values_;
   double train_seconds_ = 0.0;
   std::optional<double> time_to_target_;

@@ -9,6 +9,7 @@ namespace lockstep {
 void Worker::offer_slot() {
   Run::Slot& slot = run_.slots[rank_];
   slot.epoch_metrics = epoch_metrics_;
+  slot.epoch_start = epoch_start_;
   slot.values = memory_.values;
   slot.state = memory_.state;
 }
@@ -16,6 +17,9 @@ void Worker::offer_slot() {
 void Worker::end_epoch() {
   offer_slot();
   barrier();
+  // From when the first of them began: on a busy machine this one may have begun later.
+  if (rank_ == 0)
+    epoch_start_ = std::ranges::min(run_.slots, {}, &Run::Slot::epoch_start).epoch_start;
   const double epoch_seconds = seconds_between(epoch_start_, Clock::now());
   if (!interrupted_) {
     if (evaluation_is_due()) evaluate_blocks();

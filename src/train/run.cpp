@@ -69,7 +69,8 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
       state_merge(lockstep::state_merge(resolved_in, update)),
       slots(resolved_in.workers),
       eval_blocks(blocks_of(dataset_in)),
-      book(resolved_in.config) {
+      book(resolved_in.config,
+           dataset_in.test ? EpochBook::TestPart::yes : EpochBook::TestPart::no) {
   constexpr int64_t kMostStepsReserved = int64_t{1} << 20;
   step_seconds.reserve(std::min(steps_per_epoch * config.epochs, kMostStepsReserved));
 }

@@ -50,6 +50,7 @@ struct Run {
   // One entry a worker, written by it before a barrier, read by worker 0 after it.
   struct alignas(128) Slot {
     BatchMetrics epoch_metrics;
+    Clock::time_point epoch_start;
     std::span<const float> values;
     std::span<const float> state;
     FactorStep* factors = nullptr;  // --update factors: the worker's step

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "lockstep/error.h"
 #include "small_job.h"
 
@@ -142,9 +145,61 @@ TEST(Trainer, KeepsTheBestEpochAndStopsWhenPatienceIsOut) {
   });
   const auto& epochs = trained.result.epochs;
   ASSERT_LT(epochs.size(), 200u);
-  double best = 0.0;
-  for (const EpochRecord& record : epochs) best = std::max(best, record.test->accuracy);
-  EXPECT_DOUBLE_EQ(trained.result.final_test->accuracy, best);
+  const auto worse = [](const EpochRecord& a, const EpochRecord& b) {
+    return std::pair(a.test->accuracy, -a.test->loss) < std::pair(b.test->accuracy, -b.test->loss);
+  };
+  const auto best = std::ranges::max_element(epochs, worse);
+  EXPECT_EQ(epochs.end() - best, 1 + 4);
+  EXPECT_DOUBLE_EQ(trained.result.final_test->accuracy, best->test->accuracy);
+  EXPECT_NEAR(trained.result.final_test->loss, best->test->loss, 1e-9);
+}
+
+TEST(Trainer, EvaluatesEveryNthEpochAndTheLast) {
+  const Dataset dataset = make_dataset();
+  for (const int64_t every : {1, 2, 3, 9}) {
+    const TrainedModel trained = train_small(dataset, [&](Config& c) {
+      c.epochs = 5;
+      c.eval_every = every;
+    });
+    for (const EpochRecord& record : trained.result.epochs) {
+      const bool due = record.epoch % every == 0 || record.epoch == 5;
+      EXPECT_EQ(record.test.has_value(), due) << "epoch " << record.epoch << ", every " << every;
+    }
+  }
+}
+
+// One sample a step for two workers: one of them does nothing but wait, so that a phase counted
+// twice would exceed the time that the whole call took.
+TEST(Trainer, PhasesAreDisjointAndACpuWorkersCommunicationIsAllExposed) {
+  const Dataset dataset = make_dataset();
+  const auto check = [&](Strategy strategy, UpdateKind update) {
+    SCOPED_TRACE(to_string(strategy));
+    const auto start = std::chrono::steady_clock::now();
+    const TrainedModel trained = train_small(dataset, [&](Config& c) {
+      c.strategy = strategy;
+      c.update = update;
+      c.workers = 2;
+      c.batch_size = 1;
+      c.epochs = 20;
+      c.eval_every = 20;
+    });
+    const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - start;
+    EXPECT_LE(trained.result.train_seconds, whole.count());
+    double waited = 0.0;
+    for (const PhaseSeconds& time : trained.result.workers_time) {
+      EXPECT_EQ(time.exposed_communication, time.communication);
+      const double sum = time.compute.value_or(0.0) + time.exposed_communication.value_or(0.0) +
+                         time.synchronization.value_or(0.0) + time.data.value_or(0.0) +
+                         time.update.value_or(0.0);
+      EXPECT_LE(sum, whole.count());
+      waited = std::max(waited, time.synchronization.value_or(0.0));
+    }
+    EXPECT_GT(waited, 0.0);
+  };
+  check(Strategy::sync, UpdateKind::sliced);
+  check(Strategy::sync, UpdateKind::replicas);
+  check(Strategy::local_sgd, UpdateKind::automatic);
+  check(Strategy::hogwild, UpdateKind::automatic);
 }
 
 TEST(Trainer, StartsFromTheWeightsOfACheckpoint) {
