@@ -14,8 +14,8 @@ namespace lockstep::cli {
 
 namespace {
 
-[[noreturn]] void refuse(std::string message, std::string remedy) {
-  throw Error(ErrorKind::usage, std::move(message), std::move(remedy));
+[[noreturn]] void refuse(const std::string& message, const std::string& remedy) {
+  throw Error(ErrorKind::usage, message, remedy);
 }
 
 // A CLI11 option, the row of the table that it stands for, and where its text goes.

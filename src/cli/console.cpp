@@ -6,9 +6,9 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string_view>
+#include <system_error>
+
+#include "data/environment.h"
 
 namespace lockstep::cli {
 
@@ -26,10 +26,9 @@ void print_error(const std::string& text) {
 
 // https://no-color.org: any value that is not empty turns colour off.
 bool colour_wanted() {
-  const char* no_color = std::getenv("NO_COLOR");
-  const char* terminal = std::getenv("TERM");
-  const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
-  return !dumb && (no_color == nullptr || *no_color == '\0');
+  const std::string terminal = environment_variable("TERM");
+  const bool dumb = terminal.empty() || terminal == "dumb";
+  return !dumb && environment_variable("NO_COLOR").empty();
 }
 
 }  // namespace
@@ -37,7 +36,8 @@ bool colour_wanted() {
 void print_result(const std::string& text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
   if (written && std::fflush(stdout) == 0) return;
-  throw Error(ErrorKind::runtime, fmt::format("standard output: {}", std::strerror(errno)),
+  throw Error(ErrorKind::runtime,
+              fmt::format("standard output: {}", std::generic_category().message(errno)),
               "make room, or send the output elsewhere");
 }
 

@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -160,7 +159,7 @@ Finding judge_disk(const std::string& folder) {
   Finding finding{"disk", Verdict::pass, {}, {}, {}, kLeastBytes};
   if (access(place.c_str(), W_OK) != 0) {
     finding.verdict = Verdict::fail;
-    finding.detail = fmt::format("{}: {}", place.string(), std::strerror(errno));
+    finding.detail = fmt::format("{}: {}", place.string(), std::generic_category().message(errno));
     finding.remedy = "give --out a folder that can be written to";
     return finding;
   }

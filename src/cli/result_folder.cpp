@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -107,7 +106,8 @@ void write_file(const std::string& path, const std::string& content) {
   }
   const int descriptor = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (descriptor < 0) {
-    throw Error(ErrorKind::runtime, fmt::format("{}: {}", path, std::strerror(errno)),
+    throw Error(ErrorKind::runtime,
+                fmt::format("{}: {}", path, std::generic_category().message(errno)),
                 "name a file that can be written to");
   }
   try {

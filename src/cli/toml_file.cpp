@@ -123,7 +123,8 @@ std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text(std::istreambuf_iterator<char>(file), {});
   if (!file.is_open() || file.bad()) {
-    throw Error(ErrorKind::usage, fmt::format("{}: {}", path, std::strerror(errno)),
+    throw Error(ErrorKind::usage,
+                fmt::format("{}: {}", path, std::generic_category().message(errno)),
                 "name a readable TOML file, or one of `lockstep experiments`");
   }
   return text;

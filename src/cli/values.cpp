@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -175,15 +176,15 @@ void parse_value(const std::string& text, ScheduleConfig& value) {
     value.kind = text == "cosine" ? ScheduleKind::cosine : ScheduleKind::constant;
     return;
   }
-  const BadValue bad{"constant, cosine or step:EPOCHS[:FACTOR]", "for example step:30:0.1"};
-  std::string_view rest = text;
-  if (!rest.starts_with("step:")) throw bad;
-  rest.remove_prefix(5);
+  constexpr std::string_view kStep = "step:";
+  const std::string_view rest = std::string_view(text).substr(std::min(kStep.size(), text.size()));
   const size_t colon = rest.find(':');
   const auto epochs = number<int64_t>(rest.substr(0, colon));
   std::optional<double> factor = ScheduleConfig{}.step_factor;
   if (colon != std::string_view::npos) factor = number<double>(rest.substr(colon + 1));
-  if (!epochs || !factor) throw bad;
+  if (!text.starts_with(kStep) || !epochs || !factor) {
+    throw BadValue{"constant, cosine or step:EPOCHS[:FACTOR]", "for example step:30:0.1"};
+  }
   value.kind = ScheduleKind::step;
   value.step_epochs = *epochs;
   value.step_factor = *factor;

@@ -7,8 +7,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
+#include <system_error>
 
 #include "lockstep/error.h"
 
@@ -53,7 +53,8 @@ int on_progress(void* user, curl_off_t total, curl_off_t, curl_off_t, curl_off_t
 }
 
 [[noreturn]] void fail_to_write(const std::string& path, int error) {
-  throw Error(ErrorKind::runtime, fmt::format("cannot write {}: {}", path, std::strerror(error)),
+  const std::string reason = std::generic_category().message(error);
+  throw Error(ErrorKind::runtime, fmt::format("cannot write {}: {}", path, reason),
               "check the folder's permissions and the space left on its disk");
 }
 

@@ -4,10 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
 #include "data/download.h"
+#include "data/environment.h"
 #include "data/fetch_plan.h"
 #include "lockstep/data.h"
 #include "lockstep/error.h"
@@ -19,10 +19,9 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> chosen_sources(const FetchPlan& plan, const FetchOptions& options) {
   if (!options.sources.empty()) return options.sources;
-  const char* text = std::getenv("LOCKSTEP_DATA_URL");
-  if (!text || !*text) return plan.sources;
+  std::string rest = environment_variable("LOCKSTEP_DATA_URL");
+  if (rest.empty()) return plan.sources;
   std::vector<std::string> sources;
-  std::string rest = text;
   for (size_t comma = 0; comma != std::string::npos;) {
     comma = rest.find(',');
     sources.push_back(rest.substr(0, comma));

@@ -109,6 +109,7 @@ std::vector<std::string> classes_of(const RawLabels& labels) {
             "check that the label column is the right one");
   }
   std::vector<std::string> names;
+  names.reserve(classes.size());
   for (auto& [value, name] : classes) names.push_back(std::move(name));
   return names;
 }

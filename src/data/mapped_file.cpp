@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include "data/failure.h"
 
@@ -28,7 +29,7 @@ class Descriptor {
 };
 
 [[noreturn]] void fail_with_errno(const std::string& path, const char* action) {
-  fail_at(path, "", std::string("cannot ") + action + ": " + std::strerror(errno),
+  fail_at(path, "", std::string("cannot ") + action + ": " + std::generic_category().message(errno),
           "check the path and its permissions");
 }
 

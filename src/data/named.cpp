@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstdlib>
 #include <filesystem>
 
+#include "data/environment.h"
 #include "lockstep/data.h"
 #include "lockstep/error.h"
 
@@ -13,21 +13,22 @@ namespace lockstep {
 
 std::vector<std::string> data_folders(const std::string& name) {
   std::vector<std::filesystem::path> roots;
-  const char* chosen = std::getenv("LOCKSTEP_DATA");
-  const char* home = std::getenv("HOME");
-  if (chosen && *chosen) {
+  const std::string chosen = environment_variable("LOCKSTEP_DATA");
+  const std::string home = environment_variable("HOME");
+  if (!chosen.empty()) {
     roots.emplace_back(chosen);
-  } else if (home && *home) {
+  } else if (!home.empty()) {
     roots.push_back(std::filesystem::path(home) / ".cache" / "lockstep");
   }
   roots.emplace_back("data");
   std::vector<std::string> folders;
+  folders.reserve(roots.size());
   for (const auto& root : roots) folders.push_back((root / name).string());
   return folders;
 }
 
 std::string plain_or_gz(const std::string& folder, const std::string& file) {
-  const std::string plain = (std::filesystem::path(folder) / file).string();
+  std::string plain = (std::filesystem::path(folder) / file).string();
   std::error_code ignored;
   if (std::filesystem::exists(plain, ignored)) return plain;
   if (std::filesystem::exists(plain + ".gz", ignored)) return plain + ".gz";

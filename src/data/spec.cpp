@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
 
+#include "data/environment.h"
 #include "lockstep/error.h"
 
 namespace lockstep {
@@ -127,9 +127,9 @@ std::string take_options(const FormatRule& rule, std::string rest, DataSpec& spe
 }
 
 // Shells leave a tilde behind a colon alone.
-std::string without_tilde(std::string path) {
-  const char* home = std::getenv("HOME");
-  return path.starts_with("~/") && home ? home + path.substr(1) : path;
+std::string without_tilde(const std::string& path) {
+  const std::string home = environment_variable("HOME");
+  return path.starts_with("~/") && !home.empty() ? home + path.substr(1) : path;
 }
 
 }  // namespace

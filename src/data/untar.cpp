@@ -8,10 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 #include "data/byte_stream.h"
 #include "data/failure.h"
@@ -92,7 +92,8 @@ void copy_member(ByteStream& stream, const Member& member, const std::string& ta
   }
   if (written && file) written = std::fflush(file.get()) == 0;
   if (written) return;
-  throw Error(ErrorKind::runtime, fmt::format("cannot write {}: {}", target, std::strerror(errno)),
+  throw Error(ErrorKind::runtime,
+              fmt::format("cannot write {}: {}", target, std::generic_category().message(errno)),
               "check the folder's permissions and the space left on its disk");
 }
 
@@ -101,6 +102,7 @@ void copy_member(ByteStream& stream, const Member& member, const std::string& ta
 void unpack_tar_gz(const std::string& archive, const std::vector<WantedMember>& wanted) {
   const auto stream = ByteStream::open(archive);
   std::vector<std::string> missing;
+  missing.reserve(wanted.size());
   for (const WantedMember& member : wanted) missing.push_back(member.name);
   while (!missing.empty()) {
     const auto member = next_member(*stream);

@@ -152,6 +152,7 @@ RunResult summarize(const std::vector<RunResult>& repetitions) {
     if (result.status != RunStatus::ok) return result;
   }
   std::vector<const RunResult*> by_time;
+  by_time.reserve(repetitions.size());
   for (const RunResult& result : repetitions) by_time.push_back(&result);
   std::ranges::stable_sort(by_time, {}, [](const RunResult* r) { return r->train_seconds; });
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <set>
 
 #include "lockstep/error.h"
@@ -104,6 +105,7 @@ void choose_baselines(std::vector<PlannedRun>& runs, const std::string& baseline
   const int common = index_of(runs, baseline.empty() ? "serial" : baseline);
   if (common < 0 && !baseline.empty()) {
     std::vector<std::string> names;
+    names.reserve(runs.size());
     for (const PlannedRun& run : runs) names.push_back(run.name);
     throw Error(ErrorKind::usage, fmt::format("--baseline {}: not among the modes", baseline),
                 suggestion(baseline, names));
@@ -142,7 +144,7 @@ void collect_warnings(ComparePlan& plan, int cpus) {
 ComparePlan plan_comparison(const std::vector<ModeRequest>& requests, const std::string& baseline,
                             int64_t train_samples, int cpus) {
   ComparePlan plan;
-  std::optional<Error> first_error;
+  std::exception_ptr first_error;
   for (const ModeRequest& request : requests) {
     PlannedRun run;
     run.name = request.name;
@@ -155,13 +157,13 @@ ComparePlan plan_comparison(const std::vector<ModeRequest>& requests, const std:
       run.resolved->name = run.name;
     } catch (const Error& error) {
       run.reason = error.what();
-      if (!first_error) first_error = error;
+      if (!first_error) first_error = std::current_exception();
     }
     plan.runs.push_back(std::move(run));
   }
   const bool any =
       std::ranges::any_of(plan.runs, [](const auto& run) { return run.resolved.has_value(); });
-  if (!any && first_error) throw *first_error;
+  if (!any && first_error) std::rethrow_exception(first_error);
 
   if (baseline.empty()) add_serial_twins(plan.runs, train_samples);
   choose_baselines(plan.runs, baseline);
