@@ -59,7 +59,7 @@ std::vector<Option> mode_options() {
       [](auto& s) -> auto& { return s.config.strategy; });
   strategy.default_text = "sync for several workers, else serial";
   Option threads = mode(
-      "threads", "N", "threads inside each worker",
+      "threads", "N", "threads inside each worker: bf16 products, eval, predict",
       [](auto& s) -> auto& { return s.config.threads; });
   threads.commands |= kEval | kPredict;
   return {

@@ -231,6 +231,12 @@ void check_ranges(const Config& config) {
 }
 
 void check_combinations(const Config& config, Strategy strategy) {
+  if (config.threads > 1 && config.model.precision == Precision::fp32) {
+    refuse(
+        fmt::format("--threads {}: a worker's float32 kernels run on one thread", config.threads),
+        fmt::format("use --workers {}, or --precision bf16, whose products take threads",
+                    config.threads));
+  }
   if (strategy == Strategy::serial && config.workers > 1) {
     refuse(
         fmt::format("--strategy serial with --workers {}: serial has one worker", config.workers),
