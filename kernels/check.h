@@ -1,0 +1,22 @@
+// Checked CUDA calls: an error becomes the library's exception, with file and line.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <string>
+
+#include "lockstep/error.h"
+
+namespace lockstep {
+
+// Throws Error (device) unless `error` is cudaSuccess. `what` names the call: "cudaMalloc".
+inline void check(cudaError_t error, const char* what, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE()) {
+  if (error == cudaSuccess) return;
+  (void)cudaGetLastError();  // reported here, so nobody else shall find it
+  throw Error(ErrorKind::device, std::string(what) + " failed at " + file + ":" +
+                                     std::to_string(line) + ": " + cudaGetErrorString(error) +
+                                     " (" + cudaGetErrorName(error) + ")");
+}
+
+}  // namespace lockstep

@@ -1,0 +1,54 @@
+// The emulator's own controls, for tests. All may be called from any host thread while no device
+// work is under way. Environment variables set the same at the start, see the README.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "driver_types.h"
+
+namespace lockstep::emulator {
+
+// Ends all work, forgets every stream, event, graph, allocation, error and fault, and makes
+// `devices` new devices. Memory still allocated is freed.
+void reset(int devices = 1);
+
+// Of one device, from now on.
+void set_memory_limit(int device, std::size_t bytes);
+void set_compute_capability(int device, int major, int minor);
+void set_multiprocessors(int device, int count);
+
+// Order of blocks, of threads, and the delays are functions of the seed.
+void set_seed(std::uint64_t seed);
+
+// Before an operation a stream waits, in one case of `one_in`, up to that many microseconds.
+void set_delays(int max_microseconds, int one_in = 1);
+
+// One operation at a time, with the calling host thread paused; under AddressSanitizer device
+// memory is poisoned whenever none runs, so that a host access to it is reported.
+void set_one_at_a_time(bool on);
+
+// Seconds that a block may spin on atomics without any other progress before it fails.
+void set_spin_limit(double seconds);
+
+// What the last kernel that failed was and did; empty where none has failed since reset().
+std::string last_failure();
+
+// Fault injection, counted from 0 since the call; -1 injects none. A dropped barrier is one that
+// all threads of one block pass without waiting. A dropped event wait is a cudaStreamWaitEvent
+// that does nothing but, while capturing, take the stream into the capture.
+void drop_barrier(long k);
+void drop_event_wait(long k);
+// The k-th launch fails on the device with this error, without running.
+void fail_launch(long k, cudaError_t error);
+// How many there were since the last call that injects them, or reset().
+long barriers_seen();
+long event_waits_seen();
+long launches_seen();
+
+// True where ThreadSanitizer, AddressSanitizer watches this program.
+bool under_thread_sanitizer();
+bool under_address_sanitizer();
+
+}  // namespace lockstep::emulator

@@ -1,0 +1,99 @@
+#include "emulator/control.h"
+
+#include "device.h"
+#include "event.h"
+#include "fault.h"
+#include "graph.h"
+#include "memory.h"
+#include "settings.h"
+
+namespace lockstep::emulator {
+
+// Streams end their work as they go; what waits for work of another ends once that one has.
+void reset(int devices) {
+  const Quiet quiet;
+  Runtime& host = runtime();
+  {
+    const std::lock_guard lock(host.mutex);
+    std::vector<std::shared_ptr<Signal>> ends;
+    for (const auto& device : host.devices) {
+      for (const auto& stream : device->streams()) ends.push_back(stream->mark());
+    }
+    for (const auto& end : ends) end->wait();
+    host.graph_execs = {};
+    host.graphs = {};
+    host.events = {};
+    host.streams = {};
+    host.make_devices(devices);
+    host.streams_made = 0;
+  }
+  host.note_failure("");
+  memory().release_all();
+  last_error() = cudaSuccess;
+  faults().drop_barrier(-1);
+  faults().drop_event_wait(-1);
+  faults().fail_launch(-1, cudaSuccess);
+}
+
+void set_memory_limit(int device, std::size_t bytes) {
+  runtime().device(device).memory_limit = bytes;
+}
+
+void set_compute_capability(int device, int major, int minor) {
+  runtime().device(device).major = major;
+  runtime().device(device).minor = minor;
+}
+
+void set_multiprocessors(int device, int count) {
+  runtime().device(device).multiprocessors = count;
+}
+
+void set_seed(std::uint64_t seed) {
+  settings().seed = seed;
+}
+
+void set_delays(int max_microseconds, int one_in) {
+  settings().max_delay = max_microseconds;
+  settings().delay_one_in = one_in;
+}
+
+void set_one_at_a_time(bool on) {
+  const Quiet quiet;
+  settings().one_at_a_time = on;
+  memory().poison_device_memory(on);
+}
+
+void set_spin_limit(double seconds) {
+  settings().spin_limit = seconds;
+}
+
+std::string last_failure() {
+  const Quiet quiet;
+  return runtime().last_failure();
+}
+
+void drop_barrier(long k) {
+  faults().drop_barrier(k);
+}
+
+void drop_event_wait(long k) {
+  faults().drop_event_wait(k);
+}
+
+void fail_launch(long k, cudaError_t error) {
+  faults().fail_launch(k, error);
+}
+
+long barriers_seen() {
+  return faults().barriers();
+}
+
+long event_waits_seen() {
+  return faults().event_waits();
+}
+
+long launches_seen() {
+  return faults().launches();
+}
+
+}  // namespace lockstep::emulator

@@ -1,0 +1,22 @@
+// What environment variables and emulator/control.h set.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace lockstep::emulator {
+
+struct Settings {
+  std::atomic<std::uint64_t> seed;  // LOCKSTEP_EMULATOR_SEED
+  std::atomic<int> max_delay;       // LOCKSTEP_EMULATOR_DELAY, microseconds
+  std::atomic<int> delay_one_in;    // operations for one that is delayed
+  std::atomic<bool> one_at_a_time;  // LOCKSTEP_EMULATOR_ONE_AT_A_TIME
+  std::atomic<double> spin_limit;   // seconds
+};
+
+Settings& settings();
+int default_device_count();    // LOCKSTEP_EMULATOR_DEVICES
+std::size_t default_memory();  // LOCKSTEP_EMULATOR_MEMORY_MB, in bytes
+
+}  // namespace lockstep::emulator
