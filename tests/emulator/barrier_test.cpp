@@ -51,6 +51,7 @@ __global__ void all_atomics(int* i, unsigned* u, unsigned long long* l, float* f
   atomicAdd(f, 0.5F);
   while (atomicCAS(&u[3], 0U, 1U) != 0U) {  // a lock
   }
+  __threadfence();
   i[4] += 1;
   __threadfence();
   atomicExch(&u[3], 0U);

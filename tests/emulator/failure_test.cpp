@@ -1,0 +1,119 @@
+// Deadlocks, errors that stick, and injected failures.
+#include "fixture.h"
+#include "kernels/device.h"
+
+namespace lockstep::test {
+
+__global__ void divide_at_barrier() {
+  if (threadIdx.x < 8) {
+    __syncthreads();
+  } else {
+    __syncwarp(0xffffffffU);
+  }
+}
+
+__global__ void two_barriers(int* out) {
+  if (threadIdx.x == 0) {
+    __syncthreads();
+  } else {
+    __syncthreads();
+  }
+  *out = 1;
+}
+
+__global__ void wait_for_nobody() {
+  auto* barrier = device::shared<device::Mbarrier>(0);
+  device::init_mbarrier(barrier, 2);
+  device::arrive(barrier);
+  device::wait(barrier, 0);
+}
+
+__global__ void spin(unsigned* flag) {
+  while (atomicAdd(flag, 0U) == 0U) {
+  }
+}
+
+__global__ void trap_in_thread_3() {
+  if (threadIdx.x == 3) __trap();
+  __syncthreads();
+}
+
+namespace {
+
+class FailureTest : public EmulatorTest {
+ protected:
+  static void expect_failure(std::vector<std::string> words) {
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorLaunchFailure);
+    const std::string failure = emulator::last_failure();
+    for (const auto& word : words) {
+      EXPECT_NE(failure.find(word), std::string::npos) << "'" << word << "' is not in: " << failure;
+    }
+  }
+};
+
+TEST_F(FailureTest, a_deadlock_is_reported_and_not_a_hang) {
+  launch({.grid = 3, .block = 32, .stream = new_stream()}, divide_at_barrier);
+  expect_failure({"deadlock in kernel lockstep::test::divide_at_barrier()", "block (",
+                  "8 of its threads, the first of them (0,0,0), wait at __syncthreads at",
+                  "24 of its threads, the first of them (8,0,0), wait at __syncwarp",
+                  "failure_test.cpp:"});
+}
+
+TEST_F(FailureTest, threads_at_different_barriers_are_reported) {
+  launch({.grid = 1, .block = 32, .stream = new_stream()}, two_barriers, on_device<int>(1));
+  expect_failure({"kernel lockstep::test::two_barriers(int*), block (0,0,0), thread (",
+                  "reached a __syncthreads that is not the one"});
+}
+
+TEST_F(FailureTest, a_phase_that_never_ends_is_a_deadlock) {
+  launch({.grid = 1, .block = 1, .stream = new_stream(), .shared_bytes = 8}, wait_for_nobody);
+  expect_failure({"deadlock", "wait_for_nobody", "wait at an mbarrier"});
+}
+
+TEST_F(FailureTest, spinning_for_ever_is_reported) {
+  emulator::set_spin_limit(0.2);
+  launch({.grid = 1, .block = 32, .stream = new_stream()}, spin,
+         on_device(std::vector<unsigned>{0}));
+  expect_failure({"spin(unsigned int*)", "its threads spin"});
+  emulator::set_spin_limit(20);
+}
+
+TEST_F(FailureTest, a_trap_names_the_thread) {
+  launch({.grid = 1, .block = 32, .stream = new_stream()}, trap_in_thread_3);
+  expect_failure({"trap_in_thread_3(), block (0,0,0), thread (3,0,0): __trap"});
+}
+
+TEST_F(FailureTest, the_error_sticks_until_the_device_is_reset) {
+  const cudaStream_t stream = new_stream();
+  auto* out = on_device(std::vector<int>{5});
+  launch({.grid = 1, .block = 32, .stream = stream}, trap_in_thread_3);
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorLaunchFailure);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorLaunchFailure);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorLaunchFailure) << "asking does not clear it";
+  EXPECT_EQ(cudaPeekAtLastError(), cudaErrorLaunchFailure);
+  void* pointer = nullptr;
+  EXPECT_EQ(cudaMalloc(&pointer, 4), cudaErrorLaunchFailure);
+  EXPECT_THROW(launch({.grid = 1, .block = 1, .stream = stream}, set_flag, out, 1), Error);
+  check(cudaDeviceReset(), "cudaDeviceReset");
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  launch({.grid = 1, .block = 1, .stream = stream}, set_flag, out, 6);
+  EXPECT_EQ(from_device(out, 1)[0], 6);
+}
+
+TEST_F(FailureTest, an_error_of_one_device_leaves_the_others_alone) {
+  emulator::reset(2);
+  emulator::fail_launch(1, cudaErrorIllegalAddress);
+  auto* first = on_device(std::vector<int>{0});
+  launch({.grid = 1, .block = 1, .stream = new_stream()}, set_flag, first, 1);
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  check(cudaSetDevice(1), "cudaSetDevice");
+  auto* second = on_device(std::vector<int>{0});
+  EXPECT_THROW(launch({.grid = 1, .block = 1, .stream = new_stream()}, set_flag, second, 1), Error);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
+  EXPECT_EQ(emulator::launches_seen(), 2);
+  check(cudaSetDevice(0), "cudaSetDevice");
+  EXPECT_EQ(from_device(first, 1)[0], 1);
+}
+
+}  // namespace
+}  // namespace lockstep::test
