@@ -31,7 +31,8 @@ __global__ void pass_through_slot(int* out, int rounds) {
   }
 }
 
-// Reads its own copy at `when`: 0 before any wait, 1 after waiting for all but one group, 2 for all.
+// Reads its own copy at `when`: 0 before any wait, 1 after waiting for all but one group, 2 for
+// all.
 __global__ void read_copy(const float* from, float* seen, int when) {
   using namespace device;
   auto* tile = shared<float>(0, 8);
@@ -134,11 +135,9 @@ TEST_F(ClusterTest, a_pipeline_of_asynchronous_copies_copies) {
   const auto values = numbered(4 * 64 * 5);
   auto* from = on_device(values);
   auto* to = on_device<float>(values.size());
-  launch({.grid = 1,
-          .block = 64,
-          .stream = new_stream(),
-          .shared_bytes = 2 * 4 * 64 * sizeof(float)},
-         copy_by_stages, from, to, 5);
+  launch(
+      {.grid = 1, .block = 64, .stream = new_stream(), .shared_bytes = 2 * 4 * 64 * sizeof(float)},
+      copy_by_stages, from, to, 5);
   EXPECT_EQ(from_device(to, values.size()), values);
 }
 

@@ -14,9 +14,7 @@ class GraphTest : public EmulatorTest {
     join_ = new_event();
   }
 
-  void begin() {
-    check(cudaStreamBeginCapture(main_, cudaStreamCaptureModeThreadLocal), "begin");
-  }
+  void begin() { check(cudaStreamBeginCapture(main_, cudaStreamCaptureModeThreadLocal), "begin"); }
 
   cudaGraphExec_t end() {
     cudaGraph_t graph = nullptr;

@@ -1,7 +1,28 @@
 // Launches, and what a launch is refused for.
 #include "fixture.h"
+#include "kernels/device.h"
 
 namespace lockstep::test {
+
+__global__ void record_order(int* next, int* order) {
+  order[atomicAdd(next, 1)] = static_cast<int>(blockIdx.x);
+}
+
+// A barrier of the whole grid, for a cooperative launch; then what all blocks wrote before it.
+__global__ void meet_in_grid(unsigned* arrived, unsigned* values, unsigned* sums) {
+  if (threadIdx.x == 0) {
+    values[blockIdx.x] = blockIdx.x;
+    __threadfence();
+    atomicAdd(arrived, 1U);
+    while (device::load_acquire(arrived) < gridDim.x) {
+    }
+    unsigned sum = 0;
+    for (unsigned block = 0; block < gridDim.x; ++block) sum += values[block];
+    sums[blockIdx.x] = sum;
+  }
+  __syncthreads();
+}
+
 namespace {
 
 using LaunchTest = EmulatorTest;
@@ -58,6 +79,37 @@ TEST_F(LaunchTest, the_wrapper_asks_for_large_shared_memory_and_names_the_place_
     EXPECT_EQ(error.kind(), ErrorKind::device);
     EXPECT_NE(std::string(error.what()).find("launch_test.cpp"), std::string::npos) << error.what();
   }
+}
+
+TEST_F(LaunchTest, blocks_run_in_an_order_that_the_seed_gives) {
+  const auto order = [](std::uint64_t seed) {
+    emulator::reset();
+    emulator::set_seed(seed);
+    auto* next = on_device(std::vector<int>{0});
+    auto* blocks = on_device<int>(16);
+    launch({.grid = 16, .block = 1, .stream = new_stream()}, record_order, next, blocks);
+    return from_device(blocks, 16);
+  };
+  std::vector<int> ascending(16);
+  for (int i = 0; i < 16; ++i) ascending[static_cast<std::size_t>(i)] = i;
+  EXPECT_NE(order(1), ascending);
+  EXPECT_NE(order(1), order(2));
+  EXPECT_EQ(order(1), order(1));
+}
+
+TEST_F(LaunchTest, the_blocks_of_a_cooperative_launch_run_together) {
+  auto* arrived = on_device(std::vector<unsigned>{0});
+  auto* values = on_device<unsigned>(6);
+  auto* sums = on_device<unsigned>(6);
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeCooperative;
+  attribute.val.cooperative = 1;
+  cudaLaunchConfig_t config{6, 32, 0, new_stream(), &attribute, 1};
+  check(cudaLaunchKernelEx(&config, meet_in_grid, arrived, values, sums), "cudaLaunchKernelEx");
+  EXPECT_EQ(from_device(sums, 6), std::vector<unsigned>(6, 15));
+  config.gridDim = 1000;
+  EXPECT_EQ(cudaLaunchKernelEx(&config, meet_in_grid, arrived, values, sums),
+            cudaErrorCooperativeLaunchTooLarge);
 }
 
 TEST_F(LaunchTest, a_stream_of_another_device_is_refused) {

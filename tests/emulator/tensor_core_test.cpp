@@ -130,7 +130,8 @@ void check_load(bool transposed) {
         const unsigned moving = lane % 4 * 2 + half;
         const unsigned row = transposed ? moving : g;
         const unsigned column = transposed ? g : moving;
-        ASSERT_EQ(registers[m * 32 + lane] >> (16 * half) & 0xffffU, tiles[m * 64 + row * 8 + column]);
+        ASSERT_EQ(registers[m * 32 + lane] >> (16 * half) & 0xffffU,
+                  tiles[m * 64 + row * 8 + column]);
       }
     }
   }

@@ -20,7 +20,7 @@ Exchange& Warp::meet(Thread& thread, unsigned mask, const char* what, Site site,
         thread, std::string("calls ") + what + " with a mask that lacks its own lane", site);
   }
   Exchange& exchange = join(mask, what, site);
-  std::memcpy(exchange.data[lane], data, bytes);
+  if (bytes > 0) std::memcpy(exchange.data[lane], data, bytes);
   exchange.arrived |= 1U << lane;
   if (ordered) order_release(&exchange);
   if (complete(exchange)) {
