@@ -17,6 +17,17 @@ __global__ void reverse_without_barrier(float* values) {
   values[threadIdx.x] = tile[blockDim.x - 1 - threadIdx.x];
 }
 
+// Lacks a barrier between the reads and the writes after the first.
+__global__ void write_after_read(float* values) {
+  auto* tile = device::shared<float>(0, blockDim.x);
+  tile[threadIdx.x] = 1.0F;
+  __syncthreads();
+  values[threadIdx.x] = tile[(threadIdx.x + 1) % blockDim.x];
+  tile[threadIdx.x] = 2.0F;
+  __syncthreads();
+  values[threadIdx.x] += tile[(threadIdx.x + 1) % blockDim.x];
+}
+
 __global__ void same_place_in_all_blocks(float* values) {
   values[threadIdx.x] = static_cast<float>(blockIdx.x);
 }
@@ -110,6 +121,7 @@ const std::map<std::string, std::function<void()>>& cases() {
   static const std::map<std::string, std::function<void()>> all = {
       {"barrier", [] { run(4, 128, reverse_in_block, on_device<float>(128)); }},
       {"no_barrier", [] { run(1, 128, reverse_without_barrier, on_device<float>(32)); }},
+      {"write_after_read", [] { run(1, 128, write_after_read, on_device<float>(32)); }},
       {"blocks", [] { run(2, 0, same_place_in_all_blocks, on_device<float>(32)); }},
       {"no_fence",
        [] {

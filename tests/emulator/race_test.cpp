@@ -50,6 +50,7 @@ TEST(RaceTest, nothing_is_reported_of_what_is_right) {
 TEST(RaceTest, thread_sanitizer_reports_races_of_kernels) {
   if (!emulator::under_thread_sanitizer()) GTEST_SKIP() << "not built with ThreadSanitizer";
   expect_report("no_barrier", "reverse_without_barrier");
+  expect_report("write_after_read", "write_after_read");
   expect_report("blocks", "same_place_in_all_blocks");
   expect_report("no_fence", "last_block_without_fence");
   expect_report("no_syncwarp", "lanes_without_syncwarp");
