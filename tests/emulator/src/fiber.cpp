@@ -1,6 +1,7 @@
 #include "fiber.h"
 
 #include <algorithm>
+#include <atomic>
 #include <boost/context/protected_fixedsize_stack.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,8 @@ constexpr std::size_t kStackBytes = 128 << 10;
 constexpr std::size_t kSanitizedStackBytes = 256 << 10;  // AddressSanitizer's frames are larger
 constexpr std::size_t kMostSanitizedFibers = 7000;       // ThreadSanitizer counts to 8,191
 constexpr std::size_t kRest = 128;
+constexpr std::size_t kStackStarts = 256;
+constexpr std::size_t kCacheLine = 64;
 
 // Never freed: a suspended fiber cannot be destroyed under a sanitizer's eyes.
 struct Retired {
@@ -54,12 +57,16 @@ Fiber::Fiber() : sanitizer_context_(create_fiber_context()) {
   const boost::context::stack_context memory = stack.allocate();
   stack_bytes_ = memory.size;
   stack_bottom_ = static_cast<const char*>(memory.sp) - memory.size;
-  context_ = boost::context::fiber(std::allocator_arg,
-                                   boost::context::preallocated(memory.sp, memory.size, memory),
-                                   stack, [this](boost::context::fiber&& caller) {
-                                     loop(std::move(caller));
-                                     return std::move(caller_);
-                                   });
+  // Stacks that began at the same place of a page would compete for the same lines of the caches.
+  static std::atomic<std::size_t> made = 0;
+  const std::size_t unused = made++ % kStackStarts * kCacheLine;
+  const boost::context::preallocated place(static_cast<char*>(memory.sp) - unused,
+                                           memory.size - unused, memory);
+  const auto entry = [this](boost::context::fiber&& caller) {
+    loop(std::move(caller));
+    return std::move(caller_);
+  };
+  context_ = boost::context::fiber(std::allocator_arg, place, stack, entry);
 }
 
 void Fiber::loop(boost::context::fiber&& caller) {
