@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "lockstep/error.h"
+#include "train/denormals.h"
 #include "train/processors.h"
 
 namespace lockstep {
@@ -38,6 +39,7 @@ void run_team(ThreadGroup& group, const std::vector<int>& processors,
   const auto body = [&](int rank) {
     try {
       if (!processors.empty()) pin_to(processors[rank]);
+      flush_denormals();
       worker(rank);
     } catch (const PeerAborted&) {
     } catch (...) {

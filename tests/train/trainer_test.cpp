@@ -221,5 +221,31 @@ TEST(Trainer, LabelsAreRequired) {
   EXPECT_THROW(train_small(dataset, [](Config&) {}), Error);
 }
 
+// An input that is always zero: with decay alone, Adam takes its weights towards zero, and itself
+// through numbers that no CPU is fast with.
+TEST(Train, LeavesNoDenormalNumbersBehind) {
+  Dataset dataset = make_dataset(64, 8);
+  auto features = std::make_shared<Buffer<float>>(size_t{64} * 8);
+  for (int64_t i = 0; i < 64; ++i) {
+    for (int64_t j = 0; j < 7; ++j) (*features)[i * 8 + j] = dataset.train.features.float_row(i)[j];
+  }
+  dataset.train.features.data = features->data();
+  dataset.train.features.keep_alive = features;
+  for (const Strategy strategy : {Strategy::serial, Strategy::sync, Strategy::local_sgd}) {
+    const TrainedModel trained = train_small(dataset, [&](Config& c) {
+      c.strategy = strategy;
+      c.workers = strategy == Strategy::serial ? 1 : 2;
+      c.batch_size = 8;
+      c.epochs = 300;
+      c.optimizer.kind = OptimizerKind::adam;
+      c.optimizer.learning_rate = 1e-3;
+      c.optimizer.weight_decay = 1e-5;
+    });
+    for (const float value : trained.checkpoint.values.span()) {
+      ASSERT_NE(std::fpclassify(value), FP_SUBNORMAL) << value;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lockstep
