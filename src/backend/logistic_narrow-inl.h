@@ -1,4 +1,4 @@
-// Logistic regression's pass over rows of at most kNarrowVectors vectors: weights and gradient sums
+// Logistic regression's pass over rows of at most four vectors: weights and gradient sums
 // stay in registers, and the dot products of kLanes rows are summed across their lanes together.
 #if defined(LOCKSTEP_BACKEND_LOGISTIC_NARROW_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LOCKSTEP_BACKEND_LOGISTIC_NARROW_INL_H_
@@ -16,7 +16,6 @@ HWY_BEFORE_NAMESPACE();
 namespace lockstep {
 namespace HWY_NAMESPACE {
 
-inline constexpr int kNarrowVectors = 4;
 // Rows whose gradients are added by one iteration.
 inline constexpr int kGradientGroup = 8;
 
