@@ -158,7 +158,8 @@ class Backend {
                                         const Normalization& normalization,
                                         const StepMemory& memory, const StepOptions& options) = 0;
   // Bytes that compile() will allocate, for --dry-run and refusals.
-  virtual size_t workspace_bytes(const Model& model, const StepOptions& options) const = 0;
+  virtual size_t workspace_bytes(const Model& model, const ParameterLayout& layout,
+                                 const StepOptions& options) const = 0;
 };
 
 // The CPU: own loops in Highway, oneDNN for bf16 products, the instruction set chosen at run time.

@@ -24,6 +24,7 @@ enum class SyncState { average, priv };
 enum class UpdateKind { automatic, sliced, factors, replicas };
 enum class AllReduceChoice { automatic, ring, direct, central };
 enum class Toggle { off, on };
+enum class SparseInput { automatic, off, on };
 
 inline constexpr int kMaxWorkers = 1024;  // in one process, and threads in one worker
 
@@ -88,6 +89,7 @@ struct Config {
   Toggle overlap = Toggle::on;
   AllReduceChoice allreduce = AllReduceChoice::automatic;
   UpdateKind update = UpdateKind::automatic;
+  SparseInput sparse_input = SparseInput::automatic;  // skip zero inputs in the first layer
   bool deterministic = false;
   double comm_timeout = 60.0;  // seconds
 

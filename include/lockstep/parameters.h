@@ -31,13 +31,24 @@ struct TensorSpec {
   std::vector<int64_t> shape;  // logical: Linear weight [outputs, inputs], bias [outputs]
   size_t offset = 0;           // floats from the start of the flat buffer
   size_t size = 0;             // floats, unpadded
+  bool transposed = false;     // stored [inputs, outputs]: a weight alone
   Range range() const { return {offset, offset + padded(size)}; }
+  // As a weight is stored.
+  int64_t rows() const { return shape[transposed ? 1 : 0]; }
+  int64_t columns() const { return shape[transposed ? 0 : 1]; }
+};
+
+// How the first weight is stored. Everything outside a training run (checkpoints, hashes,
+// evaluation) has its logical order, which a layout without a word about it has too.
+enum class FirstWeight {
+  outputs_first,  // as its logical shape
+  inputs_first,   // transposed, for products that skip zero inputs
 };
 
 class ParameterLayout {
  public:
   ParameterLayout() = default;
-  explicit ParameterLayout(const Model& model);
+  explicit ParameterLayout(const Model& model, FirstWeight first = FirstWeight::outputs_first);
 
   const std::vector<TensorSpec>& tensors() const { return tensors_; }
   const TensorSpec& weight(int layer) const;  // REQUIRES: the layer has parameters
@@ -52,14 +63,22 @@ class ParameterLayout {
   size_t count_ = 0;
 };
 
-// Fills `values` (layout.size() floats) from `seed` alone: weights uniform in [-b, b) with
+// Flat buffers of one or several times layout.size() floats between the order in which `layout`
+// stores them and the logical one. Padding comes along.
+void to_logical(const ParameterLayout& layout, std::span<const float> stored,
+                std::span<float> logical);
+void from_logical(const ParameterLayout& layout, std::span<const float> logical,
+                  std::span<float> stored);
+
+// Fills `values` (layout.size() floats), in logical order, from `seed` alone: weights uniform in [-b, b) with
 // b = sqrt(6 / inputs) before a ReLU (He et al. 2015) and sqrt(3 / inputs) otherwise, from integer
 // bits and correctly rounded operations, so equal on every machine; biases zero. Logistic
 // regression (one layer) starts from zeros.
 void initialize(const Model& model, const ParameterLayout& layout, uint64_t seed,
                 std::span<float> values);
 
-// SHA-256, hex, of the unpadded little-endian float32 values in checkpoint order.
+// SHA-256, hex, of the unpadded little-endian float32 values in checkpoint order; `values` in
+// logical order.
 std::string sha256_of(const ParameterLayout& layout, std::span<const float> values);
 
 }  // namespace lockstep

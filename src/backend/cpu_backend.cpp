@@ -33,13 +33,14 @@ class CpuBackend final : public Backend {
     return make_panel_step(model, layout, normalization, memory, options);
   }
 
-  size_t workspace_bytes(const Model& model, const StepOptions& options) const override {
+  size_t workspace_bytes(const Model& model, const ParameterLayout& layout,
+                         const StepOptions& options) const override {
     const size_t parts =
         CpuStep::workspace_bytes(static_cast<size_t>(model.parameter_count()), options);
     if (is_logistic(model)) return parts + logistic_step_workspace_bytes(model);
     return parts + (options.precision == Precision::bf16
                         ? bf16_step_workspace_bytes(model, options)
-                        : panel_step_workspace_bytes(model, options));
+                        : panel_step_workspace_bytes(model, layout, options));
   }
 };
 

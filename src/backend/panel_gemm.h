@@ -42,6 +42,7 @@ void panel_input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx);
 struct LayerFactors {
   ConstPanels dy;
   ConstMatrix x;
+  ConstMatrix dy_rows{};  // dy once more, row-major: of a layer with sparse inputs alone
 };
 
 // dw[u - begin, k] = sum over samples of dy[u] x[k] for the units of a range. REQUIRES: at least

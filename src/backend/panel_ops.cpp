@@ -31,6 +31,23 @@ void to_panels(ConstMatrix rows, Panels panels) {
   }
 }
 
+void to_rows(ConstPanels panels, Matrix rows) {
+  const FloatTag d;
+  for (int64_t p = 0; p < panels.count(); ++p) {
+    const float* panel = panels.panel(p);
+    for (int64_t lane = 0; lane < panels.width(p); lane += kStep) {
+      float* to = rows.row(p * kPanelSamples + lane);
+      for (int64_t j = 0; j < panels.features; j += 4) {
+        FloatVector columns[4];
+        for (int i = 0; i < 4; ++i) {
+          columns[i] = hn::LoadU(d, panel + (j + i) * kPanelSamples + lane);
+        }
+        store_columns(d, columns, to + j, rows.stride);
+      }
+    }
+  }
+}
+
 // The samples of a panel's lanes as the generator's counter wants them.
 struct LaneCounters {
   HWY_ALIGN uint32_t sample[kPanelSamples];
@@ -131,6 +148,7 @@ HWY_AFTER_NAMESPACE();
 namespace lockstep {
 
 HWY_EXPORT(to_panels);
+HWY_EXPORT(to_rows);
 HWY_EXPORT(finish_plain);
 HWY_EXPORT(finish_relu);
 HWY_EXPORT(finish_dropout);
@@ -139,6 +157,10 @@ HWY_EXPORT(relu_backward_panels);
 
 void rows_to_panels(ConstMatrix rows, Panels panels) {
   HWY_DYNAMIC_DISPATCH(to_panels)(rows, panels);
+}
+
+void panels_to_rows(ConstPanels panels, Matrix rows) {
+  HWY_DYNAMIC_DISPATCH(to_rows)(panels, rows);
 }
 
 void finish_layer(const LayerEnd& end, const Batch& batch, Panels y, Matrix rows) {

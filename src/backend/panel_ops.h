@@ -22,6 +22,9 @@ constexpr int64_t spread_stride(int64_t columns) {
 // to the panels' last feature.
 void rows_to_panels(ConstMatrix rows, Panels panels);
 
+// Panels to row-major rows. REQUIRES: rows writable as rows_to_panels reads.
+void panels_to_rows(ConstPanels panels, Matrix rows);
+
 // What follows a linear layer.
 struct LayerEnd {
   Activation activation = Activation::none;

@@ -1,6 +1,7 @@
 #include "backend/panel_step.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "backend/cpu_step.h"
@@ -10,6 +11,7 @@
 #include "backend/panel_loss.h"
 #include "backend/panel_ops.h"
 #include "backend/slabs.h"
+#include "backend/sparse_layer.h"
 
 namespace lockstep {
 namespace {
@@ -17,9 +19,14 @@ namespace {
 // Slabs that are multiples of this leave no low tiles (12 x 2 or 6 x 2 vectors).
 constexpr int64_t kTileUnits = 12;
 
+int64_t tile_rows(const TensorSpec& weight) {
+  return weight.transposed ? kQuad : kTileUnits;
+}
+
 // Row-major rows for whole panels of samples.
 class Rows {
  public:
+  Rows() = default;
   Rows(int64_t samples, int64_t columns)
       : columns_(columns), data_(panels_of(samples) * kPanelSamples * spread_stride(columns)) {}
   // `count` rows from row `first` on.
@@ -29,12 +36,13 @@ class Rows {
   }
 
  private:
-  int64_t columns_;
+  int64_t columns_ = 0;
   Buffer<float> data_;
 };
 
 class PanelBuffer {
  public:
+  PanelBuffer() = default;
   PanelBuffer(int64_t samples, int64_t features)
       : features_(features), data_(panels_of(samples) * panel_floats(features)) {}
   // The panels of `samples` samples from sample `first`, a panel's first, on.
@@ -44,7 +52,7 @@ class PanelBuffer {
   }
 
  private:
-  int64_t features_;
+  int64_t features_ = 0;
   Buffer<float> data_;
 };
 
@@ -68,18 +76,26 @@ class PanelStep final : public CpuStep, public FactorStep {
         capacity_(part_capacity(options)),
         group_(group_samples(model, plan_, capacity_)),
         seed_(options.seed),
-        input_(capacity_, model.inputs),
-        input_panels_(group_, model.inputs) {
+        input_(capacity_, model.inputs) {
     for (const LinearStage& stage : plan_.stages) {
-      const std::vector<Slab>& slabs = slabs_.emplace_back(
-          slabs_of(layout.weight(stage.layer), slab_floats(options), kTileUnits));
+      const TensorSpec& weight = layout.weight(stage.layer);
+      const std::vector<Slab>& slabs =
+          slabs_.emplace_back(slabs_of(weight, slab_floats(options), tile_rows(weight)));
       const UnitRange largest = slabs.front().units;
-      slab_size_ = std::max({slab_size_, largest.size() * stage.inputs, stage.outputs});
+      slab_size_ = std::max({slab_size_, largest.size() * weight.columns(), stage.outputs});
       slab_units_.push_back(largest.size());
       gradients_.emplace_back(capacity_, stage.outputs);
       if (&stage == &plan_.stages.back()) break;
       outputs_.emplace_back(capacity_, stage.outputs);
       output_panels_.emplace_back(group_, stage.outputs);
+    }
+    const LinearStage& first = plan_.stages.front();
+    if (layout.weight(first.layer).transposed) {
+      sparse_.emplace(first.inputs, first.outputs, group_, slab_units_.front());
+      first_outputs_ = Rows(group_, first.outputs);
+      first_gradients_ = Rows(capacity_, first.outputs);
+    } else {
+      input_panels_ = PanelBuffer(group_, model.inputs);
     }
   }
 
@@ -111,8 +127,7 @@ class PanelStep final : public CpuStep, public FactorStep {
       for (FactorStep* step : steps) {
         shares_.push_back(static_cast<PanelStep*>(step)->factors(l));
       }
-      const IndexRange own = share_of({0, plan_.stages[l].outputs}, rank, workers);
-      update_units(l, {own.begin, own.end}, sum, scalars);
+      update_slice(l, rank, workers, sum, scalars);
     }
   }
 
@@ -164,9 +179,10 @@ class PanelStep final : public CpuStep, public FactorStep {
       panel_bias_gradient({&whole, 1}, {0, stage.outputs}, gradients + bias.offset);
       done(bias.range());
       const size_t weight = layout_.weight(stage.layer).offset;
+      const int64_t columns = layout_.weight(stage.layer).columns();
       for (const Slab& slab : slabs_[l]) {
-        panel_weight_gradient({&whole, 1}, slab.units, ShareSum::chain,
-                              gradients + weight + slab.units.begin * stage.inputs);
+        weight_gradient(l, {&whole, 1}, slab.units, ShareSum::chain,
+                        gradients + weight + slab.units.begin * columns);
         if (!slab.range.empty()) done(slab.range);
       }
     }
@@ -195,25 +211,49 @@ class PanelStep final : public CpuStep, public FactorStep {
   // What stage `l`'s weight gradient is the product of, over the part in hand.
   LayerFactors factors(size_t l) {
     return {gradients_[l].view(0, samples_),
-            l == 0 ? input_.view(0, samples_) : outputs_[l - 1].view(0, samples_)};
+            l == 0 ? input_.view(0, samples_) : outputs_[l - 1].view(0, samples_),
+            l == 0 && sparse_ ? first_gradients_.view(0, samples_) : Matrix{}};
   }
 
-  // Gradient and update of some units of stage `l`, from shares_.
-  void update_units(size_t l, UnitRange units, ShareSum sum, const UpdateScalars& scalars) {
+  // Some stored rows of stage `l`'s weight gradient: units, or inputs of a sparse stage.
+  void weight_gradient(size_t l, std::span<const LayerFactors> shares, UnitRange rows, ShareSum sum,
+                       float* dw) {
+    if (l == 0 && sparse_) {
+      sparse_->weight_gradient(shares, {rows.begin, rows.end}, sum, dw);
+    } else {
+      panel_weight_gradient(shares, rows, sum, dw);
+    }
+  }
+
+  // Gradient and update of slice `rank` of stage `l`, from shares_.
+  void update_slice(size_t l, int rank, int workers, ShareSum sum, const UpdateScalars& scalars) {
     const LinearStage& stage = plan_.stages[l];
-    panel_bias_gradient(shares_, units, slab_.data());
+    const IndexRange units = share_of({0, stage.outputs}, rank, workers);
+    panel_bias_gradient(shares_, {units.begin, units.end}, slab_.data());
     clock_.lap(seconds_.compute);
     const size_t bias = layout_.bias(stage.layer).offset;
     apply({bias + units.begin, bias + units.end}, slab_.data(), scalars);
     clock_.lap(seconds_.update);
-    const size_t weight = layout_.weight(stage.layer).offset;
-    for (int64_t begin = units.begin; begin < units.end; begin += slab_units_[l]) {
-      const int64_t end = std::min(begin + slab_units_[l], units.end);
-      panel_weight_gradient(shares_, {begin, end}, sum, slab_.data());
+    const TensorSpec& weight = layout_.weight(stage.layer);
+    const UnitRange rows = rows_of(weight, rank, workers);
+    for (int64_t begin = rows.begin; begin < rows.end; begin += slab_units_[l]) {
+      const int64_t end = std::min(begin + slab_units_[l], rows.end);
+      weight_gradient(l, shares_, {begin, end}, sum, slab_.data());
       clock_.lap(seconds_.compute);
-      apply({weight + begin * stage.inputs, weight + end * stage.inputs}, slab_.data(), scalars);
+      apply({weight.offset + begin * weight.columns(), weight.offset + end * weight.columns()},
+            slab_.data(), scalars);
       clock_.lap(seconds_.update);
     }
+  }
+
+  // The stored rows of a weight that belong to slice `rank`.
+  static UnitRange rows_of(const TensorSpec& weight, int rank, int workers) {
+    if (!weight.transposed) {
+      const IndexRange units = share_of({0, weight.rows()}, rank, workers);
+      return {units.begin, units.end};
+    }
+    const IndexRange quads = share_of({0, quads_of(weight.rows())}, rank, workers);
+    return {quads.begin * kQuad, std::min(quads.end * kQuad, weight.rows())};
   }
 
   void gather_rows(const Batch& part) {
@@ -227,18 +267,34 @@ class PanelStep final : public CpuStep, public FactorStep {
   // in the panels of their gradient.
   Panels forward(const Batch& group, int64_t first, Mode mode) {
     const int64_t size = group.size();
-    Panels x = input_panels_.view(0, size);
-    rows_to_panels(input_.view(first, size), x);
+    Panels x;
     for (size_t l = 0; l < plan_.stages.size(); ++l) {
       const LinearStage& stage = plan_.stages[l];
       const bool last = l + 1 == plan_.stages.size();
       const Panels y = last ? gradients_[l].view(first, size) : output_panels_[l].view(0, size);
-      panel_forward(weights(stage), x, y);
+      if (l == 0) {
+        first_layer(input_.view(first, size), y);
+      } else {
+        panel_forward(weights(stage), x, y);
+      }
       const Matrix rows = last || mode == Mode::evaluate ? Matrix{} : outputs_[l].view(first, size);
       finish_layer(end_of(stage, group.epoch, mode), group, y, rows);
       x = y;
     }
     return x;
+  }
+
+  void first_layer(Matrix inputs, Panels y) {
+    const LinearWeights w = weights(plan_.stages.front());
+    if (sparse_) {
+      const Matrix rows = first_outputs_.view(0, inputs.rows);
+      sparse_->forward(w, inputs, rows);
+      rows_to_panels(rows, y);
+    } else {
+      const Panels x = input_panels_.view(0, inputs.rows);
+      rows_to_panels(inputs, x);
+      panel_forward(w, x, y);
+    }
   }
 
   void backward(const Batch& group, int64_t first) {
@@ -249,6 +305,9 @@ class PanelStep final : public CpuStep, public FactorStep {
       panel_input_gradient(weights(plan_.stages[l]), gradients_[l].view(first, size), dx);
       finish_layer_backward(end_of(below, group.epoch, Mode::train), group,
                             output_panels_[l - 1].view(0, size), dx);
+    }
+    if (sparse_) {
+      panels_to_rows(gradients_[0].view(first, size), first_gradients_.view(first, size));
     }
   }
 
@@ -268,8 +327,11 @@ class PanelStep final : public CpuStep, public FactorStep {
   uint64_t seed_;
   int64_t samples_ = 0;  // of the part in hand
   Rows input_;
-  PanelBuffer input_panels_;                // of a group
-  std::vector<Rows> outputs_;               // of each stage but the last, after its LayerEnd
+  PanelBuffer input_panels_;           // of a group
+  std::optional<SparseLayer> sparse_;  // the first stage, where its weight is [inputs, outputs]
+  Rows first_outputs_;                 // its outputs, of a group
+  Rows first_gradients_;               // their gradients
+  std::vector<Rows> outputs_;          // of each stage but the last, after its LayerEnd
   std::vector<PanelBuffer> output_panels_;  // the same, of a group
   std::vector<PanelBuffer> gradients_;      // of each stage's output before its LayerEnd
   std::vector<std::vector<Slab>> slabs_;    // of each stage's weight
@@ -287,18 +349,27 @@ std::unique_ptr<Step> make_panel_step(const Model& model, const ParameterLayout&
   return std::make_unique<PanelStep>(model, layout, normalization, memory, options);
 }
 
-size_t panel_step_workspace_bytes(const Model& model, const StepOptions& options) {
+size_t panel_step_workspace_bytes(const Model& model, const ParameterLayout& layout,
+                                  const StepOptions& options) {
   const MlpPlan plan = plan_mlp(model);
   const int64_t capacity = CpuStep::part_capacity(options);
   const int64_t group = group_samples(model, plan, capacity);
-  int64_t floats = panels_of(capacity) * kPanelSamples * spread_stride(model.inputs) +
-                   panels_of(group) * panel_floats(model.inputs);
+  int64_t floats = panels_of(capacity) * kPanelSamples * spread_stride(model.inputs);
   for (const LinearStage& stage : plan.stages) {
     floats += panels_of(capacity) *
                   (panel_floats(stage.outputs) + kPanelSamples * spread_stride(stage.outputs)) +
               panels_of(group) * panel_floats(stage.outputs);
   }
-  return floats * sizeof(float);
+  const LinearStage& first = plan.stages.front();
+  const TensorSpec& weight = layout.weight(first.layer);
+  if (!weight.transposed) {
+    floats += panels_of(group) * panel_floats(model.inputs);
+    return floats * sizeof(float);
+  }
+  const int64_t slab = slabs_of(weight, CpuStep::slab_floats(options), kQuad).front().units.size();
+  floats += (panels_of(group) + panels_of(capacity)) * kPanelSamples * spread_stride(first.outputs);
+  return floats * sizeof(float) +
+         SparseLayer::workspace_bytes(first.inputs, first.outputs, group, slab);
 }
 
 }  // namespace lockstep

@@ -11,6 +11,7 @@ std::unique_ptr<Step> make_panel_step(const Model& model, const ParameterLayout&
                                       const Normalization& normalization, const StepMemory& memory,
                                       const StepOptions& options);
 
-size_t panel_step_workspace_bytes(const Model& model, const StepOptions& options);
+size_t panel_step_workspace_bytes(const Model& model, const ParameterLayout& layout,
+                                  const StepOptions& options);
 
 }  // namespace lockstep

@@ -11,6 +11,7 @@
 #include "lockstep/error.h"
 #include "report/format.h"
 #include "train/check_config.h"
+#include "train/sparse_input.h"
 
 namespace lockstep::cli {
 
@@ -100,8 +101,8 @@ std::string describe_model(const Model& model) {
 
 MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
                                const Model& model) {
-  const ParameterLayout layout(model);
   const Config& config = resolved.config;
+  const ParameterLayout layout(model, choose_first_weight(config, dataset, model));
   const auto workers = static_cast<size_t>(resolved.workers);
   const size_t copies = 2 + static_cast<size_t>(config.optimizer.state_count());
 
@@ -116,7 +117,7 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
   estimate.data = dataset.train.features.bytes() + dataset.train.labels.size() * sizeof(int32_t);
   if (dataset.test) estimate.data += dataset.test->features.bytes();
   estimate.parameters = workers * copies * layout.size() * sizeof(float);
-  estimate.workspace = workers * make_cpu_backend()->workspace_bytes(model, options);
+  estimate.workspace = workers * make_cpu_backend()->workspace_bytes(model, layout, options);
   return estimate;
 }
 

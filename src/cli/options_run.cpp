@@ -85,6 +85,10 @@ std::vector<Option> mode_options() {
           "update", "KIND", "sync: auto, sliced or factors (shared weights), or replicas",
           [](auto& s) -> auto& { return s.config.update; }),
       mode(
+          "sparse-input", "auto|on|off",
+          "skip zero inputs in the first layer of an MLP (CPU, fp32)",
+          [](auto& s) -> auto& { return s.config.sparse_input; }),
+      mode(
           "deterministic", "", "sync with W workers gives the bits of serial --accumulate W",
           [](auto& s) -> auto& { return s.config.deterministic; }),
       mode(

@@ -111,6 +111,12 @@ const Names<AllReduceChoice>& names_of(AllReduceChoice) {
   return names;
 }
 
+const Names<SparseInput>& names_of(SparseInput) {
+  static const Names<SparseInput> names = {
+      {"auto", SparseInput::automatic}, {"on", SparseInput::on}, {"off", SparseInput::off}};
+  return names;
+}
+
 const Names<Toggle>& names_of(Toggle) {
   static const Names<Toggle> names = {{"on", Toggle::on}, {"off", Toggle::off}};
   return names;

@@ -37,6 +37,7 @@ const Names<SyncState>& names_of(SyncState);
 const Names<UpdateKind>& names_of(UpdateKind);
 const Names<AllReduceChoice>& names_of(AllReduceChoice);
 const Names<Toggle>& names_of(Toggle);
+const Names<SparseInput>& names_of(SparseInput);
 
 template <class E>
 concept Named = std::is_enum_v<E> || std::is_same_v<E, bool>;

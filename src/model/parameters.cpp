@@ -23,7 +23,7 @@ Range slice_of(Range range, int rank, int world_size) {
   return {cut(rank), cut(rank + 1)};
 }
 
-ParameterLayout::ParameterLayout(const Model& model) {
+ParameterLayout::ParameterLayout(const Model& model, FirstWeight first) {
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const auto* linear = std::get_if<Linear>(&model.layers[i]);
     if (!linear) continue;
@@ -39,6 +39,7 @@ ParameterLayout::ParameterLayout(const Model& model) {
     append(".weight", {linear->outputs, linear->inputs}, linear->outputs * linear->inputs);
     append(".bias", {linear->outputs}, linear->outputs);
   }
+  if (!tensors_.empty()) tensors_.front().transposed = first == FirstWeight::inputs_first;
 }
 
 const TensorSpec& ParameterLayout::weight(int layer) const {
@@ -56,6 +57,17 @@ const TensorSpec& ParameterLayout::bias(int layer) const {
 
 namespace {
 
+// to [columns, rows] = the transpose of from [rows, columns].
+void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
+  constexpr int64_t kBlock = 16;  // columns whose cache lines stay while the rows pass
+  for (int64_t first = 0; first < columns; first += kBlock) {
+    const int64_t last = std::min(first + kBlock, columns);
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = first; j < last; ++j) to[j * rows + i] = from[i * columns + j];
+    }
+  }
+}
+
 // Row `unit` of a weight matrix: uniform in [-bound, bound). A draw's top 24 bits, moved to
 // [-2^23, 2^23), are exact in a float; scaling by a power of two is exact and the product with the
 // bound is rounded once, so no machine can differ.
@@ -72,6 +84,30 @@ void initialize_row(const RandomStream& stream, int64_t unit, float bound, std::
 }
 
 }  // namespace
+
+void to_logical(const ParameterLayout& layout, std::span<const float> stored,
+                std::span<float> logical) {
+  std::copy(stored.begin(), stored.end(), logical.begin());
+  for (size_t first = 0; first < stored.size(); first += layout.size()) {
+    for (const TensorSpec& tensor : layout.tensors()) {
+      if (!tensor.transposed) continue;
+      const size_t at = first + tensor.offset;
+      transpose(stored.data() + at, tensor.shape[1], tensor.shape[0], logical.data() + at);
+    }
+  }
+}
+
+void from_logical(const ParameterLayout& layout, std::span<const float> logical,
+                  std::span<float> stored) {
+  std::copy(logical.begin(), logical.end(), stored.begin());
+  for (size_t first = 0; first < stored.size(); first += layout.size()) {
+    for (const TensorSpec& tensor : layout.tensors()) {
+      if (!tensor.transposed) continue;
+      const size_t at = first + tensor.offset;
+      transpose(logical.data() + at, tensor.shape[0], tensor.shape[1], stored.data() + at);
+    }
+  }
+}
 
 void initialize(const Model& model, const ParameterLayout& layout, uint64_t seed,
                 std::span<float> values) {

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "backend/logistic_step.h"
+#include "train/sparse_input.h"
 
 namespace lockstep {
 
@@ -56,7 +57,7 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
       dataset(dataset_in),
       model(model_in),
       observer(observer_in),
-      layout(model_in),
+      layout(model_in, choose_first_weight(resolved_in.config, dataset_in, model_in)),
       sampler(dataset_in.train.size(), resolved_in.config.seed, resolved_in.config.data.shuffle),
       steps_per_epoch(sampler.batches(resolved_in.global_batch)),
       schedule(config.schedule, config.optimizer.learning_rate, resolved_in.learning_rate_scale,
@@ -73,6 +74,12 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
            dataset_in.test ? EpochBook::TestPart::yes : EpochBook::TestPart::no) {
   constexpr int64_t kMostStepsReserved = int64_t{1} << 20;
   step_seconds.reserve(std::min(steps_per_epoch * config.epochs, kMostStepsReserved));
+}
+
+Buffer<float> Run::logical(std::span<const float> stored) const {
+  Buffer<float> values(stored.size());
+  to_logical(layout, stored, values.span());
+  return values;
 }
 
 }  // namespace lockstep

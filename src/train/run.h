@@ -31,7 +31,7 @@ struct Run {
   const Dataset& dataset;
   const Model& model;
   const TrainObserver& observer;
-  ParameterLayout layout;
+  ParameterLayout layout;  // of the buffers below and the workers'
   Sampler sampler;
   int64_t steps_per_epoch;
   Schedule schedule;
@@ -76,6 +76,9 @@ struct Run {
   static constexpr int64_t kEvalBlock = 512;  // samples: fixed, so that sums do not depend on W
 
   Overlap overlap() const { return config.overlap == Toggle::on ? Overlap::on : Overlap::off; }
+
+  // `stored` in the logical order of checkpoints.
+  Buffer<float> logical(std::span<const float> stored) const;
 
   bool shares_weights() const {
     return resolved.strategy == Strategy::serial ||

@@ -93,6 +93,8 @@ void add_strategy_options(const Run& run, RunResult& result) {
                          config.sync_state == SyncState::average ? "average" : "private");
     options.emplace_back("allreduce", to_string(run.resolved.allreduce));
   }
+  const bool sparse = run.layout.tensors().front().transposed;
+  if (sparse) options.emplace_back("sparse_input", "on");
   if (config.accumulate > 1) options.emplace_back("accumulate", std::to_string(config.accumulate));
 }
 

@@ -49,7 +49,7 @@ void initialize_from(Run& run, const std::string& path) {
                             ParameterLayout(checkpoint.model).count(), run.layout.count()),
                 "use the --model and --hidden of the run that wrote it");
   }
-  std::copy(checkpoint.values.begin(), checkpoint.values.end(), run.values.begin());
+  from_logical(run.layout, checkpoint.values.span(), run.values.span());
 }
 
 void set_start(Run& run, const Checkpoint* resume) {
@@ -58,7 +58,9 @@ void set_start(Run& run, const Checkpoint* resume) {
   } else if (!run.config.init.empty()) {
     initialize_from(run, run.config.init);
   } else {
-    initialize(run.model, run.layout, run.config.seed, run.values.span());
+    Buffer<float> values(run.layout.size());
+    initialize(run.model, run.layout, run.config.seed, values.span());
+    from_logical(run.layout, values.span(), run.values.span());
   }
   if (run.resolved.strategy == Strategy::hogwild) {
     run.hogwild_values = Buffer<SharedFloats>(run.values.size() / 2);
@@ -97,8 +99,7 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
   if (interrupted && !resolved.config.out.empty()) save_training_state(run, run.reached);
   trained.checkpoint = make_checkpoint(run, run.reached);
   if (!interrupted && resolved.config.keep_best && !run.book.best_values().empty()) {
-    const Buffer<float>& best = run.book.best_values();
-    std::copy(best.begin(), best.end(), trained.checkpoint.values.begin());
+    trained.checkpoint.values = run.logical(run.book.best_values().span());
   }
   trained.result = make_result(run, trained.checkpoint.values.span(), interrupted);
   return trained;

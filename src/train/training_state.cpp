@@ -16,12 +16,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Buffer<float> copy_of(std::span<const float> values) {
-  Buffer<float> copy(values.size());
-  std::copy(values.begin(), values.end(), copy.begin());
-  return copy;
-}
-
 // Sums in rank order, then divides: the same bits in every run.
 void merge_states(Run& run, float divisor) {
   for (size_t i = 0; i < run.state.size(); ++i) {
@@ -63,14 +57,14 @@ Checkpoint make_checkpoint(const Run& run, const TrainingPosition& position) {
   checkpoint.class_names = run.dataset.class_names;
   checkpoint.image = run.dataset.image;
   checkpoint.seed = run.config.seed;
-  checkpoint.values = copy_of(run.values.span());
+  checkpoint.values = run.logical(run.values.span());
   checkpoint.position = position;
   checkpoint.config_json = run.resolved.config_json;
   checkpoint.history_json = history_to_json(run.book.epochs()).dump();
   checkpoint.optimizer_kind = to_string(run.config.optimizer.kind);
   checkpoint.state_count = run.config.optimizer.state_count();
-  checkpoint.state = copy_of(run.state.span());
-  checkpoint.best_values = copy_of(run.book.best_values().span());
+  checkpoint.state = run.logical(run.state.span());
+  checkpoint.best_values = run.logical(run.book.best_values().span());
   return checkpoint;
 }
 
@@ -140,13 +134,14 @@ void resume_run(Run& run, const Checkpoint& checkpoint) {
                     "its {} steps an epoch",
                     at.epoch, at.step, at.global_step, run.steps_per_epoch));
   }
-  std::copy(checkpoint.values.begin(), checkpoint.values.end(), run.values.begin());
-  std::copy(checkpoint.state.begin(), checkpoint.state.end(), run.state.begin());
+  from_logical(run.layout, checkpoint.values.span(), run.values.span());
+  from_logical(run.layout, checkpoint.state.span(), run.state.span());
   run.start = run.reached = *checkpoint.position;
+  Buffer<float> best_values(checkpoint.best_values.size());
+  from_logical(run.layout, checkpoint.best_values.span(), best_values.span());
   const std::string history = checkpoint.history_json.empty() ? "[]" : checkpoint.history_json;
   try {
-    run.book.restore(history_from_json(nlohmann::json::parse(history)),
-                     checkpoint.best_values.span());
+    run.book.restore(history_from_json(nlohmann::json::parse(history)), best_values.span());
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::data,
                 fmt::format("the checkpoint's history is not valid: {}", error.what()));

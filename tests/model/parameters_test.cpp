@@ -44,6 +44,28 @@ TEST(ParameterLayout, CountsAsTheModelDoes) {
   EXPECT_EQ(ParameterLayout(model).count(), static_cast<size_t>(model.parameter_count()));
 }
 
+TEST(ParameterLayout, StoresTheFirstWeightTransposedWhereAsked) {
+  const Model model = make_mlp(5, {3}, 2, 0.5);
+  const ParameterLayout plain(model), layout(model, FirstWeight::inputs_first);
+  EXPECT_EQ(layout.weight(0).rows(), 5);
+  EXPECT_EQ(layout.weight(0).columns(), 3);
+  EXPECT_EQ(layout.weight(2).rows(), 2);
+  ASSERT_EQ(layout.size(), plain.size());
+  std::vector<float> logical(2 * layout.size()), stored(logical.size()), back(logical.size());
+  for (size_t i = 0; i < logical.size(); ++i) logical[i] = static_cast<float>(i);
+  from_logical(layout, logical, stored);
+  for (const size_t buffer : {size_t{0}, layout.size()}) {
+    for (size_t o = 0; o < 3; ++o) {
+      for (size_t k = 0; k < 5; ++k) {
+        EXPECT_EQ(stored[buffer + k * 3 + o], logical[buffer + o * 5 + k]);
+      }
+    }
+    for (size_t i = 15; i < layout.size(); ++i) EXPECT_EQ(stored[buffer + i], logical[buffer + i]);
+  }
+  to_logical(layout, stored, back);
+  EXPECT_EQ(back, logical);
+}
+
 TEST(SliceOf, CoversTheRangeOnceWithAlignedCuts) {
   for (const Range range : {Range{0, 0}, Range{0, 32}, Range{32, 320}, Range{96, 64 * 1024},
                             Range{40, 1000}, Range{33, 50}}) {
