@@ -17,13 +17,17 @@ class Lockstep:
     compared = True
     note = ""
 
-    def __init__(self, job, workers, cpus, places, precision="fp32", weak=False):
+    def __init__(self, job, workers, cpus, places, precision="fp32", weak=False,
+                 dense=False):  # fmt: skip
         self.job, self.cpus, self.workers, self.weak = job, cpus, workers, weak
         self.precision = "bf16" if precision == "bf16" else "float32"
         self.name = "Lockstep serial" if workers == 1 else f"Lockstep sync:{workers}"
         self.name += " bf16" if precision == "bf16" else ""
         self.name += ", same batch per worker" if weak else ""
+        self.name += ", dense" if dense else ""
         options = [*self.options(places), "--precision", precision]
+        if dense:
+            options += ["--sparse-input", "off"]
         self.command = [places.program, "train", *options]
 
     def options(self, places):
@@ -70,6 +74,8 @@ class Lockstep:
     def prepare(self, round_seconds):
         run = self.run(self.job.check_epochs)
         self.accuracy = run["final"]["test_accuracy"]
+        if run["strategy_options"].get("sparse_input") == "on":
+            self.note = "skips zero inputs"
         epoch_seconds = run["train_seconds"] / self.job.check_epochs
         self.epochs = max(1, round(round_seconds / max(epoch_seconds, 1e-6)))
 
