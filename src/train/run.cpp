@@ -77,9 +77,9 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
 }
 
 Buffer<float> Run::logical(std::span<const float> stored) const {
-  Buffer<float> values(stored.size());
-  to_logical(layout, stored, values.span());
-  return values;
+  Buffer<float> ordered(stored.size());
+  to_logical(layout, stored, ordered.span());
+  return ordered;
 }
 
 }  // namespace lockstep
