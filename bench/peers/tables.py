@@ -1,0 +1,111 @@
+"""Results of bench/peers/run as tables in Markdown. Standard library only."""
+
+import json
+from datetime import datetime
+
+from report import rate
+
+
+def date_of(file):
+    return datetime.fromisoformat(json.loads(file.read_text())["date"])
+
+
+class Results:
+    """Cells (one job at one thread count each) of one run, with those measured again later."""
+
+    def __init__(self, files):
+        """files: the run first."""
+        documents = [json.loads(file.read_text()) for file in files]
+        self.names = [file.name for file in files]
+        self.machine = documents[0]["machine"]
+        self.versions = documents[0]["versions"]
+        self.date = documents[0]["date"][:10]
+        cells = {}
+        for document in documents:
+            cells |= {(cell["job"], cell["threads"]): cell for cell in document["cells"]}
+        # Jobs in the order in which the run has them, one thread before two.
+        jobs = list(dict.fromkeys(job for job, _ in cells))
+        self.cells = sorted(cells.values(), key=lambda c: (jobs.index(c["job"]), c["threads"]))
+
+    def source(self):
+        return " and ".join(f"bench/results/{name}" for name in self.names)
+
+
+def rows_of(header, numbers, rows):
+    """A table; the columns after the first `len(header) - numbers` hold numbers."""
+    rule = ["---"] * (len(header) - numbers) + ["---:"] * numbers
+    return "".join(f"| {' | '.join(row)} |\n" for row in [header, rule, *rows])
+
+
+def where(results):
+    """What was measured, where and with what."""
+    machine = results.machine
+    peers = ("numpy", "torch", "jax", "scikit-learn")
+    versions = ", ".join(
+        f"{name} {results.versions[name]}" for name in peers if name in results.versions
+    )
+    cpu = f"{machine['cpu']}, {machine['cpus']} CPUs{', virtual' if machine['virtual'] else ''}"
+    files = ", ".join(f"`{name}`" for name in results.names)
+    return f"{results.date}, {cpu}; {versions}. From {files} in `bench/results/`.\n"
+
+
+def named(cell, name):
+    return next(c for c in cell["contestants"] if c["name"] == name)
+
+
+def floor_of(entry):
+    """The share of the limit that is nearest."""
+    if not entry["floor_share"]:
+        return "-"
+    limit, share = max(entry["floor_share"].items(), key=lambda item: item[1])
+    return f"{100 * share:.0f} % of {limit}"
+
+
+def efficiency_of(cell, entry):
+    """Of our workers on the same global batch; it is measured in float32."""
+    value = cell["efficiency"].get("same global batch")
+    return f"{value:.2f}" if value and named(cell, entry["ours"])["precision"] == "float32" else "-"
+
+
+def summary(results):
+    """Lockstep beside the fastest peer of each job."""
+    rows = []
+    for cell in results.cells:
+        for entry in cell["ratios"]:
+            ours = named(cell, entry["ours"])
+            best = entry["best_peer"] and named(cell, entry["best_peer"])
+            rows.append(
+                [
+                    cell["job"] + (", bf16" if ours["precision"] == "bf16" else ""),
+                    str(cell["threads"]),
+                    f"{best['name']}" if best else "none",
+                    rate(best["samples_per_second"]) if best else "-",
+                    rate(ours["samples_per_second"]),
+                    f"{entry['ratio']:.2f}" if best else "-",
+                    floor_of(entry),
+                    efficiency_of(cell, entry),
+                ]
+            )
+    header = ["job", "threads", "fastest peer", "its samples/s", "ours", "ratio", "floor"]
+    return rows_of([*header, "efficiency"], 5, rows) + "\n" + where(results)
+
+
+def contestants(results):
+    """Everyone's samples a second in every cell."""
+    names = dict.fromkeys(c["name"] for cell in results.cells for c in cell["contestants"])
+    ordered = sorted(names, key=lambda name: name.startswith("Lockstep"))
+    columns = [{c["name"]: c for c in cell["contestants"]} for cell in results.cells]
+
+    def figure(c):
+        if c is None or not c["samples_per_second"]:
+            return "-"
+        remark = "" if c["accurate"] else " (inaccurate)"
+        return rate(c["samples_per_second"]) + (remark if c["compared"] else " (other job)")
+
+    rows = [[name, *(figure(column.get(name)) for column in columns)] for name in ordered]
+    header = ["samples/s", *(f"{cell['job']}, {cell['threads']} thr." for cell in results.cells)]
+    return rows_of(header, len(columns), rows) + "\n" + where(results)
+
+
+# The names are those in the pages' markers.
+TABLES = {"summary": summary, "contestants": contestants}
