@@ -12,7 +12,7 @@ void fail_at(const std::string& path, const std::string& place, const std::strin
   throw Error(ErrorKind::data, where + ": " + problem, remedy);
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr size_t kShown = 40;
   std::string shown(text.substr(0, kShown));
   for (char& c : shown) {

@@ -12,7 +12,7 @@ namespace lockstep {
                           const std::string& problem, const std::string& remedy);
 
 // A piece of a file for a message: in quotes, cut short, control characters replaced.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 // "12.3 GB", for messages.
 std::string readable_bytes(double bytes);

@@ -49,7 +49,7 @@ int32_t LabelEncoder::code_of_name(std::string name) {
     if (unknown_ == UnknownLabels::error && labels_.names.size() > kMaxClasses) {
       fail_at(labels_.path, fmt::format("row {}", labels_.codes.size() + 1),
               fmt::format("label {} is the {}th different one, expected at most {} classes",
-                          quoted(entry->first), labels_.names.size(), kMaxClasses),
+                          in_quotes(entry->first), labels_.names.size(), kMaxClasses),
               "Lockstep trains classifiers: choose another label column, or put the values into "
               "classes");
     }
@@ -91,11 +91,11 @@ std::vector<std::string> classes_of(const RawLabels& labels) {
   }
   for (size_t code = 0; numeric && code < classes.size(); ++code) {
     if (is_integer(classes[code].first)) continue;
-    fail_at(
-        labels.path, fmt::format("row {}", first_row_with(labels.codes, code)),
-        fmt::format("label {} is not an integer, expected a class", quoted(classes[code].second)),
-        "Lockstep trains classifiers: choose another label column, or put the values into "
-        "classes");
+    fail_at(labels.path, fmt::format("row {}", first_row_with(labels.codes, code)),
+            fmt::format("label {} is not an integer, expected a class",
+                        in_quotes(classes[code].second)),
+            "Lockstep trains classifiers: choose another label column, or put the values into "
+            "classes");
   }
   if (!numeric) {
     for (auto& [value, name] : classes) value = 0.0;
@@ -105,7 +105,7 @@ std::vector<std::string> classes_of(const RawLabels& labels) {
     fail_at(labels.path, "",
             classes.empty() ? std::string("there are no labels, expected at least two classes")
                             : fmt::format("every label is {}, expected at least two classes",
-                                          quoted(classes[0].second)),
+                                          in_quotes(classes[0].second)),
             "check that the label column is the right one");
   }
   std::vector<std::string> names;
@@ -123,8 +123,8 @@ std::vector<int32_t> class_indices(RawLabels labels, const std::vector<std::stri
       if (unknown == UnknownLabels::ignored) return {};
       fail_at(labels.path, fmt::format("row {}", first_row_with(labels.codes, code)),
               fmt::format(
-                  "label {} is not one of the {} known classes ({}{})", quoted(labels.names[code]),
-                  class_names.size(),
+                  "label {} is not one of the {} known classes ({}{})",
+                  in_quotes(labels.names[code]), class_names.size(),
                   fmt::join(class_names.begin(),
                             class_names.begin() + std::min<size_t>(class_names.size(), 10), ", "),
                   class_names.size() > 10 ? ", ..." : ""),

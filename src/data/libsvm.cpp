@@ -85,7 +85,7 @@ Entry parse_entry(const Lines& lines, std::string_view token, int64_t previous) 
   const char* const end = token.data() + token.size();
   const auto [stop, status] = std::from_chars(token.data(), end, entry.index);
   if (status != std::errc() || stop == end || *stop != ':') {
-    lines.fail(token, quoted(token) + ", expected INDEX:VALUE");
+    lines.fail(token, in_quotes(token) + ", expected INDEX:VALUE");
   }
   if (entry.index < 0 || entry.index > std::numeric_limits<int32_t>::max()) {
     lines.fail(token, fmt::format("index {} is out of range", entry.index));

@@ -37,7 +37,7 @@ class DictParser {
         header_.shape = shape();
         has_shape_ = true;
       } else {
-        fail(fmt::format("unknown key {}", quoted(key)));
+        fail(fmt::format("unknown key {}", in_quotes(key)));
       }
       accept(',');
     }
@@ -129,7 +129,7 @@ class DictParser {
         return {type, descr[0] == '>' ? ByteOrder::big : ByteOrder::little};
       }
     }
-    fail(fmt::format("element type {}, expected f4, f8, u1 or an integer", quoted(descr)));
+    fail(fmt::format("element type {}, expected f4, f8, u1 or an integer", in_quotes(descr)));
   }
 
   const std::string& path_;

@@ -29,9 +29,9 @@ NumberStatus parse_float(std::string_view text, float& value) {
 
 std::string explain(NumberStatus status, std::string_view text) {
   if (text.empty()) return "the field is empty, expected a number";
-  return quoted(text) + (status == NumberStatus::not_finite
-                             ? " is not a finite number that float32 can hold"
-                             : " is not a number");
+  return in_quotes(text) + (status == NumberStatus::not_finite
+                                ? " is not a finite number that float32 can hold"
+                                : " is not a number");
 }
 
 std::string_view trimmed(std::string_view text) {
