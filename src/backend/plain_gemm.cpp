@@ -38,8 +38,11 @@ void Product::run(float* c) {
     if (compiled_->bias) std::copy_n(compiled_->bias, n, sums);
     for (int64_t t = 0; t < k; ++t) {
       const float factor = to_float(compiled_->a[i * k + t]);
-      for (int64_t j = 0; j < n; ++j) {
-        sums[j] += factor * to_float(compiled_->b[layout.index(t, j)]);
+      for (int64_t strip = 0; strip < n; strip += PairedLayout::kStripColumns) {
+        // Every second value: two rows lie side by side.
+        const Bf16* row = compiled_->b + layout.index(t, strip);
+        const int64_t columns = std::min(PairedLayout::kStripColumns, n - strip);
+        for (int64_t j = 0; j < columns; ++j) sums[strip + j] += factor * to_float(row[2 * j]);
       }
     }
   }
