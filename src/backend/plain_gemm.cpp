@@ -30,20 +30,21 @@ Product& Product::operator=(Product&&) noexcept = default;
 Product::~Product() = default;
 
 void Product::run(float* c) {
+  constexpr int64_t kColumns = PairedLayout::kStripColumns;
   const auto& [m, k, n] = compiled_->shape;
   const PairedLayout layout{k, n};
   for (int64_t i = 0; i < m; ++i) {
-    float* sums = c + i * n;
-    std::fill_n(sums, n, 0.0f);
-    if (compiled_->bias) std::copy_n(compiled_->bias, n, sums);
-    for (int64_t t = 0; t < k; ++t) {
-      const float factor = to_float(compiled_->a[i * k + t]);
-      for (int64_t strip = 0; strip < n; strip += PairedLayout::kStripColumns) {
-        // Every second value: two rows lie side by side.
-        const Bf16* row = compiled_->b + layout.index(t, strip);
-        const int64_t columns = std::min(PairedLayout::kStripColumns, n - strip);
-        for (int64_t j = 0; j < columns; ++j) sums[strip + j] += factor * to_float(row[2 * j]);
+    const Bf16* a = compiled_->a + i * k;
+    for (int64_t strip = 0; strip < n; strip += kColumns) {
+      const int64_t columns = std::min(kColumns, n - strip);
+      float sums[kColumns] = {};
+      if (compiled_->bias) std::copy_n(compiled_->bias + strip, columns, sums);
+      for (int64_t t = 0; t < k; ++t) {
+        const float factor = to_float(a[t]);
+        const Bf16* b = compiled_->b + layout.index(t, strip);  // two rows lie side by side
+        for (int64_t j = 0; j < columns; ++j) sums[j] += factor * to_float(b[2 * j]);
       }
+      std::copy_n(sums, columns, c + i * n + strip);
     }
   }
 }
