@@ -8,6 +8,7 @@
 
 #include "lockstep/error.h"
 #include "small_job.h"
+#include "train/checkpoint_fixture.h"
 
 namespace lockstep {
 namespace {
@@ -205,7 +206,8 @@ TEST(Trainer, PhasesAreDisjointAndACpuWorkersCommunicationIsAllExposed) {
 TEST(Trainer, StartsFromTheWeightsOfACheckpoint) {
   const Dataset dataset = make_dataset();
   const TrainedModel first = train_small(dataset, [](Config& c) { c.epochs = 1; });
-  const std::string path = ::testing::TempDir() + "/lockstep-init.safetensors";
+  const TemporaryFolder folder;
+  const std::string path = folder.file("init.safetensors");
   save_checkpoint(path, first.checkpoint);
   const TrainedModel second = train_small(dataset, [&](Config& c) {
     c.epochs = 1;
