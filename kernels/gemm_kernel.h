@@ -1,0 +1,204 @@
+// The kernel behind every product, and the second stage that adds up what splits of the depth left.
+//
+// A block computes a tile of C. Tiles of the operands come by cp.async, two ahead of the one that
+// is multiplied; those that are converted come by way of registers, one ahead. One barrier a tile.
+// Sums go through shared memory, so that whatever the arithmetic's layout the end is the same: four
+// consecutive columns a thread, handed to the product's epilogue, or stored as partial sums where
+// the depth is split over blocks. Nothing depends on the order of blocks or threads: the same bits
+// run after run.
+//
+// An Epilogue is a value with
+//   kRowSums                            whether A's rows are summed over the depth too
+//   operator()(row, column, values, n)  takes C[row, column .. column + n), n <= 4, column % 4 == 0
+//   row_sum(row, sum)                   where kRowSums
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <type_traits>
+
+#include "kernels/gemm_sums.h"
+#include "kernels/gemm_tile.h"
+
+namespace lockstep::device {
+
+inline constexpr int kSecondStageThreads = 128;
+
+template <class Arithmetic, class Epilogue>
+class GemmBlock {
+  using Shape = typename Arithmetic::Shape;
+  using Element = typename Arithmetic::Element;
+  using TileA = typename Arithmetic::TileA;
+  using TileB = typename Arithmetic::TileB;
+
+  using Sums = std::conditional_t<Epilogue::kRowSums, RowSums<TileA>, NoRowSums>;
+  static constexpr bool kConverts = !std::is_same_v<Element, float>;
+  static constexpr int kStages = kConverts ? 2 : 3;
+  static constexpr std::size_t kStage = TileA::kSize + TileB::kSize;  // elements
+  static constexpr std::size_t kResult = Shape::kRows * Shape::kPitch;
+
+ public:
+  static constexpr std::size_t kSharedBytes =
+      std::max(kStages * kStage * sizeof(Element), (kResult + Sums::kScratch) * sizeof(float));
+
+  __device__ GemmBlock(const Operand& a, const Operand& b, int depth_a_split)
+      : a_(a),
+        b_(b),
+        row_(static_cast<int>(blockIdx.x) * Shape::kRows),
+        column_(static_cast<int>(blockIdx.y) * Shape::kColumns),
+        begin_(static_cast<int>(blockIdx.z) * depth_a_split),
+        end_(min(begin_ + depth_a_split, a.depth)) {}
+
+  __device__ void multiply() {
+    const int tiles = (end_ - begin_ + Shape::kDepth - 1) / Shape::kDepth;
+    if constexpr (kConverts) {
+      multiply_converted(tiles);
+    } else {
+      multiply_copied(tiles);
+    }
+  }
+
+  __device__ void finish(const Partials& partials, const Epilogue& epilogue) {
+    auto* c = shared<float>(0, kResult + Sums::kScratch);
+    __syncthreads();  // the stages are free
+    arithmetic_.write(c);
+    if constexpr (Epilogue::kRowSums) row_sums_.write(c + kResult);
+    __syncthreads();
+
+    constexpr int kChunksARow = Shape::kColumns / 4;
+    const int split = static_cast<int>(blockIdx.z);
+    for (int i = static_cast<int>(threadIdx.x); i < Shape::kRows * kChunksARow; i += kGemmThreads) {
+      const int row = i / kChunksARow;
+      const int column = i % kChunksARow * 4;
+      const int columns = b_.rows - column_ - column;
+      if (row_ + row >= a_.rows || columns <= 0) continue;
+      const float4 v = *reinterpret_cast<const float4*>(c + row * Shape::kPitch + column);
+      if (partials.data) {
+        *partials.four(split, row_ + row, column_ + column) = v;
+      } else {
+        float values[4] = {v.x, v.y, v.z, v.w};
+        epilogue(row_ + row, column_ + column, values, min(columns, 4));
+      }
+    }
+    if constexpr (Epilogue::kRowSums) {
+      const int row = static_cast<int>(threadIdx.x);
+      if (blockIdx.y != 0 || row >= Shape::kRows || row_ + row >= a_.rows) return;
+      const float sum = Sums::total(c + kResult, row);
+      if (partials.data) {
+        *partials.row_sum(split, row_ + row) = sum;
+      } else {
+        epilogue.row_sum(row_ + row, sum);
+      }
+    }
+  }
+
+ private:
+  __device__ Element* stage(int tile) const {
+    return shared<Element>(tile % kStages * kStage * sizeof(Element), kStage);
+  }
+
+  __device__ void multiply_stage(int tile) {
+    const Element* a = stage(tile);
+    arithmetic_.multiply(a, a + TileA::kSize);
+  }
+
+  __device__ void multiply_copied(int tiles) {
+    const auto fetch = [&](int tile) {
+      if (tile < tiles) {
+        const int depth = begin_ + tile * Shape::kDepth;
+        Element* to = stage(tile);
+        copy_tile<TileA>(a_, {row_, depth, end_}, to);
+        copy_tile<TileB>(b_, {column_, depth, end_}, to + TileA::kSize);
+      }
+      commit_copies();
+    };
+    for (int tile = 0; tile < kStages - 1; ++tile) fetch(tile);
+    for (int tile = 0; tile < tiles; ++tile) {
+      wait_copies<kStages - 2>();
+      __syncthreads();  // the tile is there, and its predecessor's stage is free
+      fetch(tile + kStages - 1);
+      multiply_stage(tile);
+      if constexpr (Epilogue::kRowSums) {
+        if (blockIdx.y == 0) row_sums_.add_tile(stage(tile));
+      }
+    }
+    wait_copies<0>();
+  }
+
+  __device__ void multiply_converted(int tiles) {
+    TileInRegisters<TileA> a;
+    TileInRegisters<TileB> b;
+    const auto load = [&](int tile) {
+      const int depth = begin_ + tile * Shape::kDepth;
+      a.load(a_, {row_, depth, end_});
+      b.load(b_, {column_, depth, end_});
+    };
+    const auto store = [&](int tile) {
+      Element* to = stage(tile);
+      a.store(to);
+      b.store(to + TileA::kSize);
+      if constexpr (Epilogue::kRowSums) {
+        if (blockIdx.y == 0) row_sums_.add_chunks(a.chunks);
+      }
+    };
+    if (tiles > 0) {
+      load(0);
+      store(0);
+    }
+    for (int tile = 0; tile < tiles; ++tile) {
+      __syncthreads();  // the tile is there, and the other stage is free
+      const bool more = tile + 1 < tiles;
+      if (more) load(tile + 1);
+      multiply_stage(tile);
+      if (more) store(tile + 1);
+    }
+  }
+
+  const Operand& a_;
+  const Operand& b_;
+  int row_, column_, begin_, end_;
+  Arithmetic arithmetic_;
+  Sums row_sums_;
+};
+
+template <class Arithmetic, class Epilogue>
+__global__ void __launch_bounds__(kGemmThreads)
+    gemm(Operand a, Operand b, int depth_a_split, Partials partials, Epilogue epilogue) {
+  GemmBlock<Arithmetic, Epilogue> block(a, b, depth_a_split);
+  block.multiply();
+  block.finish(partials, epilogue);
+}
+
+// Adds the splits in order. A thread takes four columns, or one row sum.
+template <class Epilogue>
+__global__ void __launch_bounds__(kSecondStageThreads)
+    add_splits(Partials partials, Epilogue epilogue) {
+  const int chunks = partials.pitch() / 4;  // of a row
+  const std::int64_t all = static_cast<std::int64_t>(partials.rows) * chunks;
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kSecondStageThreads + threadIdx.x;
+  if (i < all) {
+    const int row = static_cast<int>(i / chunks);
+    const int column = static_cast<int>(i % chunks) * 4;
+    float values[4] = {};
+#pragma unroll 4
+    for (int split = 0; split < partials.splits; ++split) {
+      const float4 v = *partials.four(split, row, column);
+      values[0] += v.x;
+      values[1] += v.y;
+      values[2] += v.z;
+      values[3] += v.w;
+    }
+    epilogue(row, column, values, min(partials.columns - column, 4));
+    return;
+  }
+  if constexpr (Epilogue::kRowSums) {
+    if (i - all >= partials.rows) return;
+    const int row = static_cast<int>(i - all);
+    float sum = 0;
+#pragma unroll 4
+    for (int split = 0; split < partials.splits; ++split) sum += *partials.row_sum(split, row);
+    epilogue.row_sum(row, sum);
+  }
+}
+
+}  // namespace lockstep::device
