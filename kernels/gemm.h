@@ -33,9 +33,8 @@ inline device::Partials partials_of(const GemmPlan& plan, int rows, int columns,
   return {plan.splits > 1 ? workspace : nullptr, plan.splits, rows, columns};
 }
 
-// Floats of workspace that run_gemm needs on the current device; may be 0.
-inline std::size_t gemm_workspace(int rows, int columns, int depth) {
-  const GemmPlan plan = plan_on_device(rows, columns, depth);
+// Floats of workspace that run_gemm needs; may be 0.
+inline std::size_t gemm_workspace(const GemmPlan& plan, int rows, int columns) {
   return plan.splits > 1 ? partials_of(plan, rows, columns, nullptr).size() : 0;
 }
 
@@ -78,13 +77,12 @@ void launch_gemm(const GemmPlan& plan, const Operand& a, const Operand& b, const
 }
 
 // C[m, n] = sum over k of a[m, k] b[n, k], every value to `epilogue`. REQUIRES: a.depth ==
-// b.depth, rows of both > 0; `workspace` of gemm_workspace(a.rows, b.rows, a.depth) floats, aligned
+// b.depth, rows of both > 0; a plan for that depth; `workspace` of gemm_workspace() floats, aligned
 // to 16 bytes, for no other work on the device until this has ended.
 template <Major major_a, Major major_b, class Epilogue>
-void run_gemm(const Operand& a, const Operand& b, const Epilogue& epilogue, Precision precision,
-              float* workspace, cudaStream_t stream) {
+void run_gemm(const GemmPlan& plan, const Operand& a, const Operand& b, const Epilogue& epilogue,
+              Precision precision, float* workspace, cudaStream_t stream) {
   require_precision(precision);
-  const GemmPlan plan = plan_on_device(a.rows, b.rows, a.depth);
   const auto run = [&]<template <class, Major, Major> class Arithmetic, int large_depth>() {
     using Large = device::TileShape<GemmPlan::kLargeRows, GemmPlan::kLargeColumns, large_depth>;
     using Small = device::TileShape<GemmPlan::kSmall, GemmPlan::kSmall, 32>;

@@ -62,6 +62,7 @@ class Ffma {
  public:
   using Shape = Shape_;
   using Element = float;
+  static constexpr int kBlocks = 3;  // on a multiprocessor: at most 168 registers
   using TileA = Tile<float, major_a, Shape::kRows, Shape::kDepth>;
   using TileB = Tile<float, major_b, Shape::kColumns, Shape::kDepth>;
 

@@ -162,7 +162,7 @@ class GemmBlock {
 };
 
 template <class Arithmetic, class Epilogue>
-__global__ void __launch_bounds__(kGemmThreads)
+__global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
     gemm(Operand a, Operand b, int depth_a_split, Partials partials, Epilogue epilogue) {
   GemmBlock<Arithmetic, Epilogue> block(a, b, depth_a_split);
   block.multiply();

@@ -50,6 +50,7 @@ template <class Shape, Major major_a, Major major_b>
 class Tf32 : public WarpTile<Shape> {
  public:
   using Element = float;
+  static constexpr int kBlocks = 3;  // on a multiprocessor: at most 168 registers
   using TileA = Tile<float, major_a, Shape::kRows, Shape::kDepth>;
   using TileB = Tile<float, major_b, Shape::kColumns, Shape::kDepth>;
 
@@ -95,6 +96,7 @@ template <class Shape, Major major_a, Major major_b>
 class Bf16 : public WarpTile<Shape> {
  public:
   using Element = __nv_bfloat16;
+  static constexpr int kBlocks = 2;  // on a multiprocessor: at most 255 registers
   using TileA = Tile<Element, major_a, Shape::kRows, Shape::kDepth>;
   using TileB = Tile<Element, major_b, Shape::kColumns, Shape::kDepth>;
 

@@ -42,7 +42,8 @@ struct BackwardInputEpilogue {
 }  // namespace device
 
 std::size_t linear_backward_input_workspace(int batch, int inputs, int outputs) {
-  return batch > 0 ? gemm_workspace(batch, inputs, outputs) : 0;
+  if (batch == 0) return 0;
+  return gemm_workspace(plan_on_device(batch, inputs, outputs), batch, inputs);
 }
 
 void linear_backward_input(const LinearBackwardInput& layer, Precision precision,
@@ -58,6 +59,7 @@ void linear_backward_input(const LinearBackwardInput& layer, Precision precision
                                                layer.activation == Activation::relu,
                                                layer.dropout};
   run_gemm<Major::depth, Major::rows>(
+      plan_on_device(layer.batch, layer.inputs, layer.outputs),
       make_operand(layer.dy.data, layer.dy.stride, layer.batch, layer.outputs),
       make_operand(layer.weight, layer.inputs, layer.inputs, layer.outputs), epilogue, precision,
       layer.workspace, stream);

@@ -15,6 +15,7 @@ namespace lockstep {
 struct LinearBackwardWeight {
   int batch = 0;  // may be 0: the gradients are then zero
   int inputs = 0;
+  int outputs = 0;
   int first_unit = 0;               // units [first_unit, first_unit + units) are computed
   int units = 0;                    // may be 0: nothing is launched
   DeviceRows<const float> dy = {};  // [batch, outputs], before this layer's activation
@@ -24,12 +25,13 @@ struct LinearBackwardWeight {
   float* workspace = nullptr;  // linear_backward_weight_workspace() floats, aligned to 16 bytes
 };
 
-// Floats that a pass over so many units works in on the current device; may be 0. It may share them
-// with everything else in its stream.
-std::size_t linear_backward_weight_workspace(int batch, int inputs, int units);
+// Floats that a pass over any range of such a layer works in on the current device; may be 0. It
+// may share them with everything else in its stream.
+std::size_t linear_backward_weight_workspace(int batch, int inputs, int outputs);
 
 // Queues the pass on `stream`, of the current device: sums over the samples, not means, in an order
-// fixed by the arguments and the number of multiprocessors. Throws Error (device) where CUDA
+// fixed by the layer's sizes, the precision and the number of multiprocessors: a unit's gradient
+// has the same bits whatever range it is computed in. Throws Error (device) where CUDA
 // refuses it, and where the device has no tensor cores for `precision`.
 void linear_backward_weight(const LinearBackwardWeight& layer, Precision precision,
                             cudaStream_t stream);

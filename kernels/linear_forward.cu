@@ -37,7 +37,8 @@ struct ForwardEpilogue {
 }  // namespace device
 
 std::size_t linear_forward_workspace(int batch, int inputs, int outputs) {
-  return batch > 0 ? gemm_workspace(batch, outputs, inputs) : 0;
+  if (batch == 0) return 0;
+  return gemm_workspace(plan_on_device(batch, outputs, inputs), batch, outputs);
 }
 
 void linear_forward(const LinearForward& layer, Precision precision, cudaStream_t stream) {
@@ -50,6 +51,7 @@ void linear_forward(const LinearForward& layer, Precision precision, cudaStream_
                                          layer.activation == Activation::relu,
                                          layer.dropout};
   run_gemm<Major::depth, Major::depth>(
+      plan_on_device(layer.batch, layer.outputs, layer.inputs),
       make_operand(layer.x.data, layer.x.stride, layer.batch, layer.inputs),
       make_operand(layer.weight, layer.inputs, layer.outputs, layer.inputs), epilogue, precision,
       layer.workspace, stream);

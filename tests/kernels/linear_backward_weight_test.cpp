@@ -27,16 +27,17 @@ struct BackwardWeight {
     float* dw = on_device(dweight.values);
     float* db = on_device(dbias.values);
     for (const UnitRange& range : ranges) {
-      const LinearBackwardWeight layer{.batch = dy.rows,
-                                       .inputs = x.columns,
-                                       .first_unit = range.first,
-                                       .units = range.count,
-                                       .dy = input_on_device(dy),
-                                       .x = input_on_device(x),
-                                       .dweight = dw,
-                                       .dbias = db,
-                                       .workspace = workspace(linear_backward_weight_workspace(
-                                           dy.rows, x.columns, range.count))};
+      const LinearBackwardWeight layer{
+          .batch = dy.rows,
+          .inputs = x.columns,
+          .outputs = dy.columns,
+          .first_unit = range.first,
+          .units = range.count,
+          .dy = input_on_device(dy),
+          .x = input_on_device(x),
+          .dweight = dw,
+          .dbias = db,
+          .workspace = workspace(linear_backward_weight_workspace(dy.rows, x.columns, dy.columns))};
       linear_backward_weight(layer, precision, new_stream());
     }
     std::vector<float> gradients = test::from_device(dw, dweight.values.size());
@@ -122,16 +123,27 @@ TEST_F(LinearBackwardWeightTest, a_range_writes_its_units_alone) {
   });
 }
 
-TEST_F(LinearBackwardWeightTest, ranges_make_up_the_whole) {
-  const BackwardWeight backward({20, 9, 40}, {});
-  EXPECT_EQ(backward.run({{30, 10}, {4, 26}, {4, 0}, {0, 4}}, Precision::fp32),
-            backward.run({backward.all()}, Precision::fp32));
+TEST_F(LinearBackwardWeightTest, a_units_gradient_has_the_same_bits_in_every_range) {
+  // Two small tiles of units, split over the samples; and one large tile of units.
+  const auto check_ranges = [](const LinearSizes& sizes, Precision precision) {
+    const BackwardWeight backward(sizes, {});
+    EXPECT_EQ(backward.run({{30, 10}, {5, 25}, {5, 0}, {0, 5}}, precision),
+              backward.run({backward.all()}, precision));
+  };
+  for_each_split_variant([&](Precision precision, Spacing) {
+    check_ranges({1030, 9, 40}, precision);
+  });
+  for_each_variant(
+      [&](Precision precision, Spacing) {
+        check_ranges({20, 70, 40}, precision);
+      },
+      {1});
 }
 
 TEST_F(LinearBackwardWeightTest, an_empty_range_starts_nothing) {
   const long before = emulator::launches_seen();
-  linear_backward_weight({.batch = 5, .inputs = 4, .first_unit = 2, .units = 0}, Precision::fp32,
-                         new_stream());
+  linear_backward_weight({.batch = 5, .inputs = 4, .outputs = 3, .first_unit = 2, .units = 0},
+                         Precision::fp32, new_stream());
   EXPECT_EQ(emulator::launches_seen(), before);
 }
 
