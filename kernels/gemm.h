@@ -47,7 +47,7 @@ inline void require_precision(Precision precision) {
   const char* name = precision == Precision::tf32 ? "tf32" : "bf16";
   throw Error(ErrorKind::device,
               std::string("precision ") + name +
-                  " needs a GPU of compute capability 8.0 or later; " + "this one's is " +
+                  " needs a GPU of compute capability 8.0 or later; this one's is " +
                   std::to_string(major) + "." + std::to_string(minor),
               "use --precision fp32, or an Ampere or later GPU");
 }
@@ -59,6 +59,9 @@ void launch_gemm(const GemmPlan& plan, const Operand& a, const Operand& b, const
   const auto tiles = [](int count, int tile) {
     return static_cast<unsigned>((static_cast<long long>(count) + tile - 1) / tile);
   };
+  if (plan.splits > 1 && !workspace) {
+    throw Error(ErrorKind::runtime, "a linear layer's pass was given no workspace");
+  }
   const device::Partials partials = partials_of(plan, a.rows, b.rows, workspace);
   launch({.grid = dim3(tiles(a.rows, Shape::kRows), tiles(b.rows, Shape::kColumns),
                        static_cast<unsigned>(plan.splits)),

@@ -88,6 +88,15 @@ TEST_F(LinearForwardTest, deep_products_are_split) {
   check_split_sizes({34, 521, 35});
 }
 
+TEST_F(LinearForwardTest, a_split_product_is_refused_without_a_workspace) {
+  emulator::set_multiprocessors(0, 132);
+  LinearForward layer;
+  layer.batch = 9;
+  layer.inputs = 784;
+  layer.outputs = 10;
+  EXPECT_THROW(linear_forward(layer, Precision::fp32, new_stream()), Error);
+}
+
 TEST_F(LinearForwardTest, dropout_keeps_the_units_that_the_cpu_keeps) {
   const std::vector<std::int64_t> samples = {5, 0, 5'000'000'000, 17, 4, 99, 1};
   const auto count = static_cast<int>(samples.size());
