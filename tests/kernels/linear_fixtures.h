@@ -18,34 +18,37 @@
 
 namespace lockstep::test {
 
-// Row-major [rows, columns] with `extra` floats between rows and `lead` before the first, all NaN;
-// nothing behind the last value, so that AddressSanitizer sees a read beyond it.
+// How rows lie in memory: `lead` floats before the first, `extra` or more between two, so that they
+// begin a multiple of `unit` apart.
+struct Spacing {
+  int extra = 0;
+  int lead = 0;
+  int unit = 1;
+};
+// Dense, rows aligned or not as the columns have it; aligned rows with padding; no row aligned.
+inline const std::vector<Spacing> kSpacings = {{0, 0, 1}, {1, 4, 4}, {3, 1, 1}};
+
+// Row-major [rows, columns], all NaN before and between the rows; nothing behind the last value, so
+// that AddressSanitizer sees a read beyond it.
 struct TestRows {
   int rows = 0;
   int columns = 0;
-  int extra = 0;
-  int lead = 0;
+  Spacing spacing;
   std::vector<float> values;
 
-  std::int64_t stride() const { return columns + extra; }
+  std::int64_t lead() const { return spacing.lead; }
+  std::int64_t stride() const {
+    return (columns + spacing.extra + spacing.unit - 1) / spacing.unit * spacing.unit;
+  }
   std::size_t index(int row, int column) const {
-    return static_cast<std::size_t>(lead + row * stride() + column);
+    return static_cast<std::size_t>(lead() + row * stride() + column);
   }
   float& at(int row, int column) { return values[index(row, column)]; }
   float at(int row, int column) const { return values[index(row, column)]; }
 };
 
-// How rows lie in memory.
-struct Spacing {
-  int extra = 0;
-  int lead = 0;
-};
-// Dense, rows aligned or not as the columns have it; aligned rows that are not dense; no row
-// aligned.
-inline const std::vector<Spacing> kSpacings = {{0, 0}, {4, 4}, {3, 1}};
-
 inline TestRows empty_rows(int rows, int columns, Spacing spacing = {}) {
-  TestRows matrix{rows, columns, spacing.extra, spacing.lead, {}};
+  TestRows matrix{rows, columns, spacing, {}};
   const std::int64_t size =
       rows > 0 ? spacing.lead + (rows - 1) * matrix.stride() + columns : spacing.lead;
   matrix.values.assign(static_cast<std::size_t>(size), std::numeric_limits<float>::quiet_NaN());
@@ -63,17 +66,17 @@ inline TestRows random_rows(int rows, int columns, Spacing spacing, unsigned see
 }
 
 inline DeviceRows<float> on_device(const TestRows& matrix) {
-  return {on_device(matrix.values) + matrix.lead, matrix.stride()};
+  return {on_device(matrix.values) + matrix.lead(), matrix.stride()};
 }
 inline DeviceRows<const float> input_on_device(const TestRows& matrix) {
-  return {on_device(matrix.values) + matrix.lead, matrix.stride()};
+  return {on_device(matrix.values) + matrix.lead(), matrix.stride()};
 }
 
 // The device's values in a matrix of the same form. What lies between its rows must still be NaN.
 inline TestRows from_device(DeviceRows<float> rows, TestRows form) {
-  form.values = from_device(rows.data - form.lead, form.values.size());
+  form.values = from_device(rows.data - form.lead(), form.values.size());
   for (std::size_t i = 0; i < form.values.size(); ++i) {
-    const auto place = static_cast<std::int64_t>(i) - form.lead;
+    const auto place = static_cast<std::int64_t>(i) - form.lead();
     if (place >= 0 && place % form.stride() < form.columns) continue;
     EXPECT_TRUE(std::isnan(form.values[i])) << "padding overwritten at float " << i;
   }
@@ -166,7 +169,7 @@ inline void drop_on_cpu(const DropoutKey& key, const std::vector<std::int64_t>& 
   Batch batch;
   batch.samples = samples;
   apply_dropout(key, batch,
-                {rows.values.data() + rows.lead, rows.rows, rows.columns, rows.stride()});
+                {rows.values.data() + rows.lead(), rows.rows, rows.columns, rows.stride()});
 }
 
 // The same on the device; the epoch comes from its memory alone.
