@@ -1,5 +1,6 @@
 #include "emulator/control.h"
 
+#include "cuda_runtime_api.h"
 #include "device.h"
 #include "event.h"
 #include "fault.h"
@@ -28,6 +29,7 @@ void reset(int devices) {
     host.streams_made = 0;
   }
   host.note_failure("");
+  settings().driver_version = CUDART_VERSION;
   memory().release_all();
   last_error() = cudaSuccess;
   faults().drop_barrier(-1);
@@ -46,6 +48,10 @@ void set_compute_capability(int device, int major, int minor) {
 
 void set_multiprocessors(int device, int count) {
   runtime().device(device).multiprocessors = count;
+}
+
+void set_driver_version(int version) {
+  settings().driver_version = version;
 }
 
 void set_seed(std::uint64_t seed) {

@@ -19,7 +19,11 @@ int& current_device_ordinal() {
   return current_ordinal;
 }
 
-Device::Device(int ordinal) : memory_limit(default_memory()), ordinal_(ordinal) {}
+Device::Device(int ordinal)
+    : memory_limit(default_memory()),
+      major(default_capability() / 10),
+      minor(default_capability() % 10),
+      ordinal_(ordinal) {}
 
 void Device::fail(cudaError_t error, const std::string& what) {
   auto none = cudaSuccess;
@@ -84,12 +88,20 @@ std::string Runtime::last_failure() {
   return last_failure_;
 }
 
+// A driver runs programs of its own major version and of older ones. Without any, CUDA gives the
+// same error.
+cudaError_t Runtime::start_error() const {
+  const int driver = settings().driver_version;
+  if (driver / 1000 < CUDART_VERSION / 1000) return cudaErrorInsufficientDriver;
+  return devices.empty() ? cudaErrorNoDevice : cudaSuccess;
+}
+
 Device& Runtime::current() {
   return device(current_ordinal);
 }
 
 Device& Runtime::device(int ordinal) {
-  if (devices.empty()) throw Failure{cudaErrorNoDevice};
+  if (const cudaError_t error = start_error()) throw Failure{error};
   require(ordinal >= 0 && ordinal < static_cast<int>(devices.size()), cudaErrorInvalidDevice);
   return *devices[static_cast<std::size_t>(ordinal)];
 }

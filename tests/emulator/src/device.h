@@ -35,8 +35,8 @@ class Device {
   std::atomic<std::size_t> memory_limit;
 
   // Set by tests before there is work.
-  int major = 9;
-  int minor = 0;
+  int major;
+  int minor;
   int multiprocessors = 4;
 
   // REQUIRE the runtime's lock.
@@ -91,6 +91,8 @@ class Runtime {
   explicit Runtime(int count) { make_devices(count); }
   void make_devices(int count);
 
+  // Why no device can be used; without the lock.
+  cudaError_t start_error() const;
   // The calling host thread's device; without the lock.
   Device& current();
   Device& device(int ordinal);

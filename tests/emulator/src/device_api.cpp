@@ -5,11 +5,12 @@
 #include "cuda_runtime_api.h"
 #include "device.h"
 #include "limits.h"
+#include "settings.h"
 
 using namespace lockstep::emulator;
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = runtime().devices.empty() ? 0 : CUDART_VERSION;
+  *version = settings().driver_version;
   return cudaSuccess;
 }
 
@@ -20,8 +21,10 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   const Quiet quiet;
+  *count = 0;
+  if (const cudaError_t error = runtime().start_error()) return last_error() = error;
   *count = static_cast<int>(runtime().devices.size());
-  return *count > 0 ? cudaSuccess : (last_error() = cudaErrorNoDevice);
+  return cudaSuccess;
 }
 
 // Works on a device that is lost, as choosing another is the way out.
@@ -78,7 +81,11 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       case cudaDevAttrMaxThreadsPerBlock: *value = kBlockThreads; return;
       case cudaDevAttrMaxSharedMemoryPerBlock: *value = kSharedBytes; return;
       case cudaDevAttrWarpSize: *value = 32; return;
+      case cudaDevAttrClockRate: *value = kClockKilohertz; return;
       case cudaDevAttrMultiProcessorCount: *value = asked.multiprocessors; return;
+      case cudaDevAttrComputeMode: *value = cudaComputeModeDefault; return;
+      case cudaDevAttrEccEnabled: *value = 1; return;
+      case cudaDevAttrMemoryClockRate: *value = kMemoryClockKilohertz; return;
       case cudaDevAttrUnifiedAddressing: *value = 1; return;
       case cudaDevAttrComputeCapabilityMajor: *value = asked.major; return;
       case cudaDevAttrComputeCapabilityMinor: *value = asked.minor; return;

@@ -65,6 +65,8 @@ void check_cluster(const KernelLaunch& launch, const FunctionAttributes& attribu
 }
 
 void check(const KernelLaunch& launch) {
+  const int capability = 10 * launch.device->major + launch.device->minor;
+  require(capability >= kOldestCapability, cudaErrorNoKernelImageForDevice);
   const FunctionAttributes attributes = attributes_of(launch.function);
   const auto threads = volume(launch.block);
   require(threads > 0 && threads <= kBlockThreads && launch.block.z <= kBlockDepth,

@@ -13,5 +13,9 @@ inline constexpr int kSharedBytesMultiprocessor = 228 << 10;
 inline constexpr int kMultiprocessorThreads = 2048;
 inline constexpr int kClusterBlocks = 8;
 inline constexpr int kClusterBlocksNonPortable = 16;
+inline constexpr int kClockKilohertz = 1'980'000;
+inline constexpr int kMemoryClockKilohertz = 2'619'000;
+// 10 major + minor: what kernels are compiled for begins here.
+inline constexpr int kOldestCapability = 75;
 
 }  // namespace lockstep::emulator

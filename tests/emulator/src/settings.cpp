@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "cuda_runtime_api.h"
+
 namespace lockstep::emulator {
 
 namespace {
@@ -14,17 +16,22 @@ long long environment(const char* name, long long otherwise) {
 }  // namespace
 
 Settings& settings() {
-  static auto* instance =
-      new Settings{.seed = static_cast<std::uint64_t>(environment("LOCKSTEP_EMULATOR_SEED", 1)),
-                   .max_delay = static_cast<int>(environment("LOCKSTEP_EMULATOR_DELAY", 100)),
-                   .delay_one_in = 8,
-                   .one_at_a_time = environment("LOCKSTEP_EMULATOR_ONE_AT_A_TIME", 0) != 0,
-                   .spin_limit = 20.0};
+  static auto* instance = new Settings{
+      .seed = static_cast<std::uint64_t>(environment("LOCKSTEP_EMULATOR_SEED", 1)),
+      .max_delay = static_cast<int>(environment("LOCKSTEP_EMULATOR_DELAY", 100)),
+      .delay_one_in = 8,
+      .one_at_a_time = environment("LOCKSTEP_EMULATOR_ONE_AT_A_TIME", 0) != 0,
+      .spin_limit = 20.0,
+      .driver_version = static_cast<int>(environment("LOCKSTEP_EMULATOR_DRIVER", CUDART_VERSION))};
   return *instance;
 }
 
 int default_device_count() {
   return static_cast<int>(environment("LOCKSTEP_EMULATOR_DEVICES", 1));
+}
+
+int default_capability() {
+  return static_cast<int>(environment("LOCKSTEP_EMULATOR_CAPABILITY", 90));
 }
 
 std::size_t default_memory() {

@@ -16,8 +16,13 @@ void reset(int devices = 1);
 
 // Of one device, from now on.
 void set_memory_limit(int device, std::size_t bytes);
+// Below 7.5 the device finds no image of any kernel.
 void set_compute_capability(int device, int major, int minor);
 void set_multiprocessors(int device, int count);
+
+// 1000 major + 10 minor, as cudaDriverGetVersion gives it; 0: there is no driver. One of an older
+// major version than the runtime is too old. reset() undoes it.
+void set_driver_version(int version);
 
 // Order of blocks, of threads, and the delays are functions of the seed.
 void set_seed(std::uint64_t seed);
