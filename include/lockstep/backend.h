@@ -165,4 +165,12 @@ class Backend {
 // The CPU: own loops in Highway, oneDNN for bf16 products, the instruction set chosen at run time.
 std::unique_ptr<Backend> make_cpu_backend();
 
+// GPU `device`, as survey_gpus() counts them (device.h). Throws Error{device} where this build has
+// no CUDA support, or none yet for training.
+std::unique_ptr<Backend> make_cuda_backend(int device);
+
+// That of worker `rank` of a run on `choice`.
+struct DeviceChoice;
+std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, int rank);
+
 }  // namespace lockstep

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lockstep/backend.h"
 #include "lockstep/communicator.h"
 #include "lockstep/dataset.h"
+#include "lockstep/device.h"
 #include "lockstep/optimizer.h"
 #include "lockstep/sampler.h"
 
@@ -80,7 +82,7 @@ struct Config {
 
   std::optional<Strategy> strategy;  // sync where the world size is above 1, else serial
   int workers = 1;                   // `all` is resolved by the option parser
-  std::string device = "auto";       // auto | cpu | cuda | cuda:N,...
+  std::string device = "auto";       // auto | cpu | cuda | cuda:N,..., see device.h
   int threads = 1;                   // inside one CPU worker
   SyncEvery sync_every;              // local-sgd
   SyncState sync_state = SyncState::average;
@@ -112,23 +114,27 @@ struct Resolved {
   int workers = 1;
   int64_t global_batch = 0;
   int64_t per_worker_batch = 0;  // ceil(global_batch / workers)
+  DeviceChoice device;           // of all workers
   double learning_rate_scale = 1.0;
   // sync; automatic: factors where the model's are smaller than its gradients, else sliced
   UpdateKind update = UpdateKind::automatic;
   AllReduceAlgorithm allreduce = AllReduceAlgorithm::direct;
-  std::string name;  // canonical mode string: "serial", "sync:2", "local-sgd:2:8"
+  std::string name;  // canonical mode string: "serial", "sync:2@cuda", "local-sgd:2:8"
   std::vector<std::string> warnings;
   std::string config_json;  // as in the result document; the command line fills it for checkpoints
 };
 
 // Checks ranges and combinations (Error{usage} names the option and the remedy) and fills defaults.
-// `train_samples` is the size of the training part.
+// `train_samples` is the size of the training part. Opens the GPUs that `config.device` names;
+// Error{device} says why one cannot be had.
 Resolved resolve(const Config& config, int64_t train_samples);
 
 // "sync:2@cpu" and the like; Error{usage} names what is wrong in it.
 Mode parse_mode(const std::string& text);
-// The canonical string; "@cpu" is left out.
-std::string mode_name(Strategy strategy, int workers, const SyncEvery& sync_every);
+// The canonical string. "@cpu" is left out, and which GPUs (`device` is cuda:0,1) has no place in
+// it.
+std::string mode_name(Strategy strategy, int workers, const SyncEvery& sync_every,
+                      std::string_view device = "cpu");
 
 const char* to_string(Strategy strategy);
 const char* to_string(Precision precision);

@@ -45,6 +45,12 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
                    const TrainObserver& observer = {}, const std::atomic<int>* stop = nullptr,
                    const Checkpoint* resume = nullptr);
 
+struct EvaluateOptions {
+  int threads = 1;      // of the CPU
+  DeviceChoice device;  // on GPUs: all of them, and `threads` means nothing
+  bool keep_logits = false;
+};
+
 // Loss and accuracy of `values` on `split`, dropout off, over fixed blocks of samples: the same
 // whatever `threads`. Empty labels give an accuracy of 0 and a loss of 0.
 struct Predictions {
@@ -52,6 +58,6 @@ struct Predictions {
   Buffer<float> logits;  // [split.size(), outputs] where asked for
 };
 Predictions evaluate(const Model& model, const Normalization& normalization, const Split& split,
-                     std::span<const float> values, int threads, bool keep_logits);
+                     std::span<const float> values, const EvaluateOptions& options);
 
 }  // namespace lockstep

@@ -21,9 +21,7 @@ namespace lockstep::cli {
 namespace {
 
 std::string canonical_name(const Config& config) {
-  const std::string name = mode_name(*config.strategy, config.workers, config.sync_every);
-  const bool on_cpu = config.device == "cpu" || config.device == "auto";
-  return on_cpu ? name : fmt::format("{}@{}", name, config.device);
+  return mode_name(*config.strategy, config.workers, config.sync_every, config.device);
 }
 
 ModeRequest request_of(const Settings& settings, const std::string& text) {

@@ -41,17 +41,6 @@ Finding judge_gemm(const Machine& machine) {
   return finding;
 }
 
-Finding judge_gpus() {
-  Finding finding{"GPUs", Verdict::pass, "none; this build trains on CPUs", {}, {}, {}};
-  std::error_code ignored;
-  if (fs::exists("/proc/driver/nvidia/version", ignored)) {
-    finding.verdict = Verdict::warn;
-    finding.detail = "an NVIDIA driver is here, but this build has no CUDA support";
-    finding.remedy = "train on the CPU: --device cpu";
-  }
-  return finding;
-}
-
 }  // namespace
 
 const char* to_string(Verdict verdict) {
@@ -178,7 +167,7 @@ Finding judge_disk(const std::string& folder) {
 std::vector<Finding> examine(const Machine& machine, const std::string& out) {
   double load = 0.0;
   if (getloadavg(&load, 1) != 1) load = 0.0;
-  return {
+  std::vector<Finding> findings = {
       judge_cpus(machine),
       judge_simd(machine),
       judge_gemm(machine),
@@ -188,8 +177,12 @@ std::vector<Finding> examine(const Machine& machine, const std::string& out) {
       judge_governor(first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
       judge_load(load, machine.cpus_usable),
       judge_disk(out),
-      judge_gpus(),
+      judge_cuda(survey_gpus()),
   };
+  for (const Gpu& gpu : survey_gpus().gpus) {
+    for (Finding& finding : examine_gpu(gpu)) findings.push_back(std::move(finding));
+  }
+  return findings;
 }
 
 }  // namespace lockstep::cli

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "lockstep/device.h"
 #include "train/machine.h"
 
 namespace lockstep::cli {
@@ -34,5 +35,16 @@ Finding judge_governor(const std::string& governor);
 // `setting` is the text of /sys/kernel/mm/transparent_hugepage/enabled: "always [madvise] never".
 Finding judge_huge_pages(const std::string& setting);
 Finding judge_disk(const std::string& folder);
+
+// Of GPUs (doctor_gpus.cpp): the build, the driver and what they find; then, of each GPU, whether
+// kernels run on it, its memory, and how far its times can be trusted.
+Finding judge_cuda(const GpuSurvey& survey);
+Finding judge_gpu(const Gpu& gpu, const GpuDiagnosis& diagnosis);
+Finding judge_gpu_memory(const Gpu& gpu, const GpuMemory& memory);
+Finding judge_gpu_sharing(const Gpu& gpu);
+Finding judge_ecc(const Gpu& gpu);
+Finding describe_clocks(const Gpu& gpu);
+// Opens the GPU.
+std::vector<Finding> examine_gpu(const Gpu& gpu);
 
 }  // namespace lockstep::cli

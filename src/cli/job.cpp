@@ -68,7 +68,7 @@ Settings resolved_settings(const Settings& settings) {
   Settings result = settings;
   Config& config = result.config;
   config.strategy = resolved.strategy;
-  config.device = "cpu";
+  config.device = resolved.device.name;
   if (!config.per_worker_batch) config.batch_size = resolved.global_batch;
   return result;
 }
@@ -87,6 +87,17 @@ Dataset load_job_data(Session& session) {
       dataset.classes, format_seconds(dataset.load_seconds)));
   if (!dataset.label_note.empty()) session.console.note(dataset.label_note);
   return dataset;
+}
+
+DeviceChoice describe_device(Session& session, const std::string& device, int workers) {
+  DeviceChoice choice = choose_device(device, workers);
+  if (!choice.reason.empty()) {
+    session.console.note(fmt::format("device: {} (--device auto)", choice.reason));
+  }
+  if (choice.emulated) {
+    session.warn("the GPUs are emulated on the CPU: answers are real, times say nothing");
+  }
+  return choice;
 }
 
 std::string describe_model(const Model& model) {
@@ -117,7 +128,8 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
   estimate.data = dataset.train.features.bytes() + dataset.train.labels.size() * sizeof(int32_t);
   if (dataset.test) estimate.data += dataset.test->features.bytes();
   estimate.parameters = workers * copies * layout.size() * sizeof(float);
-  estimate.workspace = workers * make_cpu_backend()->workspace_bytes(model, layout, options);
+  estimate.workspace =
+      workers * make_backend(resolved.device, 0)->workspace_bytes(model, layout, options);
   return estimate;
 }
 

@@ -7,6 +7,7 @@
 #include "cli/session.h"
 #include "lockstep/checkpoint.h"
 #include "lockstep/dataset.h"
+#include "lockstep/device.h"
 #include "lockstep/model.h"
 
 namespace lockstep::cli {
@@ -25,6 +26,10 @@ Settings resolved_settings(const Settings& settings);
 
 // Loads the data, says what it is, and puts it into the document.
 Dataset load_job_data(Session& session);
+
+// Chooses the device of `workers` workers and says what `auto` took and why, and that an emulated
+// GPU is one. Throws Error.
+DeviceChoice describe_device(Session& session, const std::string& device, int workers = 1);
 
 // "mlp 784-256-128-10".
 std::string describe_model(const Model& model);

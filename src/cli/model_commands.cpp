@@ -49,10 +49,11 @@ Dataset load_data_for(Session& session, const Checkpoint& checkpoint, bool label
   return dataset;
 }
 
-Predictions apply_model(const Settings& settings, const Checkpoint& checkpoint,
-                        const Dataset& dataset) {
+Predictions apply_model(Session& session, const Checkpoint& checkpoint, const Dataset& dataset) {
+  const Config& config = session.settings.config;
+  const DeviceChoice device = describe_device(session, config.device, 1);
   return evaluate(checkpoint.model, checkpoint.normalization, dataset.train,
-                  checkpoint.values.span(), settings.config.threads, true);
+                  checkpoint.values.span(), {config.threads, device, true});
 }
 
 }  // namespace
@@ -63,7 +64,7 @@ int eval_command(Session& session) {
   require_data(settings);
   const Checkpoint checkpoint = load_model(settings);
   const Dataset dataset = load_data_for(session, checkpoint, true);
-  const Predictions predictions = apply_model(settings, checkpoint, dataset);
+  const Predictions predictions = apply_model(session, checkpoint, dataset);
 
   const std::span<const float> logits = predictions.logits.span();
   const std::vector<int32_t>& labels = dataset.train.labels;
@@ -88,7 +89,7 @@ int predict_command(Session& session) {
   const PredictionFormat format = prediction_format(settings.output);
   const Checkpoint checkpoint = load_model(settings);
   const Dataset dataset = load_data_for(session, checkpoint, false);
-  const Predictions result = apply_model(settings, checkpoint, dataset);
+  const Predictions result = apply_model(session, checkpoint, dataset);
 
   const std::span<const float> logits = result.logits.span();
   const PredictionTable table{checkpoint.class_names, predicted_classes(checkpoint.model, logits),

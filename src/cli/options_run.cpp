@@ -62,11 +62,14 @@ std::vector<Option> mode_options() {
       "threads", "N", "threads inside each worker: bf16 products, eval, predict",
       [](auto& s) -> auto& { return s.config.threads; });
   threads.commands |= kEval | kPredict;
+  Option device = mode(
+      "device", "NAME", "auto, cpu, cuda or cuda:N,...: a GPU for each worker",
+      [](auto& s) -> auto& { return s.config.device; });
+  device.commands |= kEval | kPredict;
   return {
       strategy,
       workers_option(),
-      mode(
-          "device", "NAME", "auto or cpu", [](auto& s) -> auto& { return s.config.device; }),
+      device,
       threads,
       mode(
           "sync-every", "H|epoch|end", "local-sgd: average parameters every H global batches",

@@ -1,5 +1,6 @@
 // lockstep train: one run.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <utility>
@@ -39,7 +40,13 @@ std::optional<Checkpoint> checkpoint_to_resume(const Session& session) {
   return load_checkpoint(find_training_state(path));
 }
 
-constexpr char kAutoDevice[] = "device: the CPU (auto; this build has no CUDA support)";
+// "2 CPU threads", "GPU 0 and 1".
+std::string places_of(const Resolved& resolved) {
+  const DeviceChoice& device = resolved.device;
+  if (device.on_gpu()) return fmt::format("GPU {}", fmt::join(device.gpus, " and "));
+  const int threads = resolved.workers * resolved.config.threads;
+  return fmt::format("{} CPU thread{}", threads, threads == 1 ? "" : "s");
+}
 
 void describe_job(Session& session, const Resolved& resolved, const Model& model) {
   const Config& config = resolved.config;
@@ -47,11 +54,9 @@ void describe_job(Session& session, const Resolved& resolved, const Model& model
   console.note(fmt::format("model: {}, {} parameters; {}, {} epochs, seed {}",
                            describe_model(model), format_integer(model.parameter_count()),
                            to_string(config.optimizer.kind), config.epochs, config.seed));
-  const int threads = resolved.workers * config.threads;
-  console.note(fmt::format("mode: {} on {} CPU thread{}, global batch {}, {} a worker",
-                           resolved.name, threads, threads == 1 ? "" : "s", resolved.global_batch,
-                           resolved.per_worker_batch));
-  if (session.settings.config.device == "auto") console.note(kAutoDevice);
+  console.note(fmt::format("mode: {} on {}, global batch {}, {} a worker", resolved.name,
+                           places_of(resolved), resolved.global_batch, resolved.per_worker_batch));
+  describe_device(session, session.settings.config.device, resolved.workers);
   for (const std::string& warning : resolved.warnings) session.warn(warning);
   if (!session.settings.verbose) return;
   for (int rank = 0; rank < resolved.workers; ++rank) {
@@ -102,6 +107,8 @@ class Follower {
   Follower(Session& session, const Resolved& resolved) : session_(session) {
     partial_.name = resolved.name;
     partial_.strategy = to_string(resolved.strategy);
+    partial_.device = resolved.device.name;
+    partial_.emulated = resolved.device.emulated;
     partial_.workers = resolved.workers;
     partial_.threads = resolved.config.threads;
     partial_.precision = to_string(resolved.config.model.precision);

@@ -3,9 +3,21 @@
 #include <fmt/format.h>
 
 #include "cli/session.h"
+#include "lockstep/device.h"
 #include "train/machine.h"
 
 namespace lockstep::cli {
+
+namespace {
+
+std::string devices_text() {
+  const GpuSurvey& survey = survey_gpus();
+  if (!survey.built) return "cpu (this build has neither CUDA nor MPI)";
+  return fmt::format("cpu; {}CUDA {}, code for {} (this build has no MPI)",
+                     survey.emulated ? "emulated " : "", survey.runtime, survey.architectures);
+}
+
+}  // namespace
 
 std::string version_text() {
   const Machine machine = describe_machine();
@@ -13,9 +25,9 @@ std::string version_text() {
       "lockstep {}\n"
       "matrix products  {}\n"
       "own loops        {} here, chosen at run time\n"
-      "devices          cpu (this build has neither CUDA nor MPI)\n"
+      "devices          {}\n"
       "built with       {}, {}\n",
-      kVersion, machine.gemm, machine.simd, kCompiler, kBuildType);
+      kVersion, machine.gemm, machine.simd, devices_text(), kCompiler, kBuildType);
 }
 
 }  // namespace lockstep::cli

@@ -63,6 +63,25 @@ Json json_of(const Dataset& dataset) {
       {"feature_type", dataset.train.features.type == FeatureType::uint8 ? "uint8" : "float32"}};
 }
 
+Json json_of(const GpuSurvey& survey) {
+  Json gpus = Json::array();
+  for (const Gpu& gpu : survey.gpus) {
+    gpus.push_back(
+        {{"index", gpu.index},
+         {"name", gpu.name},
+         {"uuid", gpu.uuid},
+         {"pci", gpu.pci},
+         {"compute_capability", gpu.capability()},
+         {"multiprocessors", gpu.multiprocessors},
+         {"memory_bytes", gpu.memory_bytes},
+         {"ecc", gpu.ecc ? Json(*gpu.ecc) : Json()},
+         {"clock_mhz", gpu.clock_mhz > 0 ? Json(gpu.clock_mhz) : Json()},
+         {"memory_clock_mhz", gpu.memory_clock_mhz > 0 ? Json(gpu.memory_clock_mhz) : Json()},
+         {"emulated", survey.emulated}});
+  }
+  return gpus;
+}
+
 Json json_of(const Machine& machine) {
   return {{"host", text_or_null(machine.host)},
           {"os", text_or_null(machine.os)},
@@ -76,7 +95,9 @@ Json json_of(const Machine& machine) {
           {"bf16", text_or_null(machine.bf16)},
           {"compiler", kCompiler},
           {"build", kBuildType},
-          {"gpus", Json::array()}};
+          {"cuda_runtime", text_or_null(survey_gpus().runtime)},
+          {"cuda_driver", text_or_null(survey_gpus().driver)},
+          {"gpus", json_of(survey_gpus())}};
 }
 
 }  // namespace lockstep

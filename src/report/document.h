@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lockstep/dataset.h"
+#include "lockstep/device.h"
 #include "lockstep/error.h"
 #include "lockstep/result.h"
 #include "train/machine.h"
@@ -37,6 +38,7 @@ struct Document {
 Json json_of(const RunResult& run);
 Json json_of(const Check& check);
 Json json_of(const Dataset& dataset);
+Json json_of(const GpuSurvey& survey);  // a list, an object a GPU
 Json json_of(const Machine& machine);
 
 // One line. Text that is not UTF-8 (a path may be anything) is replaced, not refused.

@@ -30,6 +30,8 @@ RunResult empty_result(const PlannedRun& run, RunStatus status, const std::strin
   result.reason = reason;
   if (run.resolved) {
     result.strategy = to_string(run.resolved->strategy);
+    result.device = run.resolved->device.name;
+    result.emulated = run.resolved->device.emulated;
     result.workers = run.resolved->workers;
     result.threads = run.resolved->config.threads;
     result.precision = to_string(run.resolved->config.model.precision);

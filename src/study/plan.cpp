@@ -66,13 +66,20 @@ Config config_for_mode(const Config& base, const Mode& mode) {
 
 namespace {
 
-// The serial run of the same job as `run`: its global batch and its learning rate.
+std::string twin_name(const Resolved& run) {
+  return fmt::format("{} batch-size={}", mode_name(Strategy::serial, 1, {}, run.device.name),
+                     run.global_batch);
+}
+
+// The serial run of the same job as `run`, on the same kind of device: its global batch and its
+// learning rate.
 PlannedRun serial_twin(const Resolved& run, int64_t train_samples) {
-  Config config = config_for_mode(run.config, Mode{Strategy::serial, 1, std::nullopt, "cpu"});
+  const std::string device = run.device.on_gpu() ? "cuda" : "cpu";
+  Config config = config_for_mode(run.config, Mode{Strategy::serial, 1, std::nullopt, device});
   config.per_worker_batch.reset();
   config.batch_size = run.global_batch;
   PlannedRun twin;
-  twin.name = fmt::format("serial batch-size={}", run.global_batch);
+  twin.name = twin_name(run);
   twin.resolved = resolve(config, train_samples);
   twin.resolved->learning_rate_scale = run.learning_rate_scale;
   twin.resolved->warnings.clear();
@@ -113,9 +120,8 @@ void choose_baselines(std::vector<PlannedRun>& runs, const std::string& baseline
   for (PlannedRun& run : runs) {
     run.baseline = common;
     if (baseline.empty() && is_weak_scaling(run)) {
-      run.baseline =
-          index_of(runs, fmt::format("serial batch-size={}", run.resolved->global_batch));
-    } else if (baseline.empty() && run.name.starts_with("serial batch-size=")) {
+      run.baseline = index_of(runs, twin_name(*run.resolved));
+    } else if (baseline.empty() && run.resolved && run.name == twin_name(*run.resolved)) {
       run.baseline = index_of(runs, run.name);
     }
   }

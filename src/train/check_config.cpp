@@ -49,6 +49,10 @@ void check_real(std::string_view option, double value, double low, double high, 
          fmt::format("give {} {}", option, range));
 }
 
+bool names_gpus(const Config& config) {
+  return parse_device(config.device).kind == DeviceRequest::Kind::cuda;
+}
+
 void check_model(const ModelConfig& model) {
   if (model.model != "logistic" && model.model != "mlp") {
     refuse(fmt::format("--model {}: no such model", model.model),
@@ -56,8 +60,12 @@ void check_model(const ModelConfig& model) {
   }
   for (const int64_t width : model.hidden) check_integer("hidden", width, 1, kMaxWidth);
   check_real("dropout", model.dropout, 0.0, 1.0, Ends::open_above);
-  if (model.precision == Precision::tf32) {
-    refuse("--precision tf32: a format of GPUs' tensor cores, not of CPUs", "use --precision fp32");
+}
+
+void check_device(const Config& config) {
+  if (config.model.precision == Precision::tf32 && !names_gpus(config)) {
+    refuse("--precision tf32: a format of GPUs' tensor cores, not of CPUs",
+           "use --precision fp32, or --device cuda");
   }
 }
 
@@ -75,21 +83,6 @@ void check_optimizer(const OptimizerConfig& optimizer, const ScheduleConfig& sch
                        schedule.step_factor),
            "give epochs from 1 on and a factor above 0, for example step:30:0.1");
   }
-}
-
-void check_device(const std::string& device) {
-  if (device == "auto" || device == "cpu") return;
-  if (device == "cuda" || device.starts_with("cuda:")) {
-    throw Error(ErrorKind::device,
-                fmt::format("--device {}: this build has no CUDA support", device),
-                "use --device cpu, or auto");
-  }
-  if (device == "mpi") {
-    throw Error(ErrorKind::device, "--device mpi: this build has no MPI support",
-                "use threads: sync:N without @mpi");
-  }
-  refuse(fmt::format("--device {}: no such device", device),
-         suggestion(device, {"auto", "cpu", "cuda"}));
 }
 
 void check_run(const Config& config) {
@@ -150,6 +143,22 @@ void check_strategy_options(const Config& config, Strategy strategy) {
   if (config.accumulate > 1) {
     refuse("--accumulate with --update factors: parts have gradients of their own to add",
            "use --update sliced");
+  }
+}
+
+// What belongs to CPU threads alone.
+void check_gpu_options(const Config& config, Strategy strategy) {
+  if (!names_gpus(config)) return;
+  if (strategy == Strategy::hogwild) {
+    refuse(fmt::format("--strategy hogwild with --device {}: its workers share one memory, which "
+                       "GPUs do not",
+                       config.device),
+           "use --strategy sync or local-sgd, or --device cpu");
+  }
+  if (config.threads > 1) {
+    refuse(fmt::format("--threads {} with --device {}: threads are the CPU workers'",
+                       config.threads, config.device),
+           "leave out --threads");
   }
 }
 
@@ -226,11 +235,12 @@ void check_ranges(const Config& config) {
   check_real("test-fraction", config.data.test_fraction, 0.0, 1.0, Ends::open_above);
   check_model(config.model);
   check_optimizer(config.optimizer, config.schedule);
-  check_device(config.device);
+  check_device(config);
   check_run(config);
 }
 
 void check_combinations(const Config& config, Strategy strategy) {
+  check_gpu_options(config, strategy);
   if (config.threads > 1 && config.model.precision == Precision::fp32) {
     refuse(
         fmt::format("--threads {}: a worker's float32 kernels run on one thread", config.threads),

@@ -17,23 +17,24 @@ int64_t outputs_of(const Model& model) {
 }  // namespace
 
 Predictions evaluate(const Model& model, const Normalization& normalization, const Split& split,
-                     std::span<const float> values, int threads, bool keep_logits) {
+                     std::span<const float> values, const EvaluateOptions& how) {
   const ParameterLayout layout(model);
   const int64_t outputs = outputs_of(model);
   Predictions predictions;
-  if (keep_logits) predictions.logits = Buffer<float>(split.size() * outputs);
+  if (how.keep_logits) predictions.logits = Buffer<float>(split.size() * outputs);
   const int64_t blocks = (split.size() + Run::kEvalBlock - 1) / Run::kEvalBlock;
   std::vector<BatchMetrics> metrics(blocks);
   Buffer<float> weights(values.size());
   std::copy(values.begin(), values.end(), weights.begin());
 
-  ThreadGroup group(static_cast<int>(std::clamp<int64_t>(threads, 1, std::max<int64_t>(blocks, 1))),
-                    60.0, threads);
+  const int workers = how.device.on_gpu() ? static_cast<int>(how.device.gpus.size()) : how.threads;
+  ThreadGroup group(static_cast<int>(std::clamp<int64_t>(workers, 1, std::max<int64_t>(blocks, 1))),
+                    60.0, workers);
   run_team(group, {}, [&](int rank) {
     StepOptions options;
     options.max_batch = Run::kEvalBlock;
     options.evaluate_only = true;
-    const auto backend = make_cpu_backend();
+    const auto backend = make_backend(how.device, rank);
     const auto step =
         backend->compile(model, layout, normalization, {weights.span(), {}, {}}, options);
     for (int64_t block = rank; block < blocks; block += group.size()) {
@@ -43,7 +44,7 @@ Predictions evaluate(const Model& model, const Normalization& normalization, con
       batch.contiguous_range = {block * Run::kEvalBlock,
                                 std::min((block + 1) * Run::kEvalBlock, split.size())};
       std::span<float> logits;
-      if (keep_logits) {
+      if (how.keep_logits) {
         logits = predictions.logits.span().subspan(batch.contiguous_range.begin * outputs,
                                                    batch.size() * outputs);
       }

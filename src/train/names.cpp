@@ -105,10 +105,13 @@ Mode parse_mode(const std::string& text) {
   return mode;
 }
 
-std::string mode_name(Strategy strategy, int workers, const SyncEvery& sync_every) {
-  if (strategy == Strategy::serial) return "serial";
-  if (strategy != Strategy::local_sgd) return fmt::format("{}:{}", to_string(strategy), workers);
-  return fmt::format("{}:{}:{}", to_string(strategy), workers, to_string(sync_every));
+std::string mode_name(Strategy strategy, int workers, const SyncEvery& sync_every,
+                      std::string_view device) {
+  std::string name = to_string(strategy);
+  if (strategy != Strategy::serial) name += fmt::format(":{}", workers);
+  if (strategy == Strategy::local_sgd) name += fmt::format(":{}", to_string(sync_every));
+  if (device == "cpu" || device == "auto") return name;
+  return fmt::format("{}@{}", name, device.substr(0, device.find(':')));
 }
 
 const char* to_string(Strategy strategy) {

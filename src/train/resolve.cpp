@@ -106,7 +106,9 @@ Resolved resolve(const Config& config, int64_t train_samples) {
   choose_batch(resolved, train_samples);
   choose_learning_rate_scale(resolved);
   choose_communication(resolved);
-  resolved.name = mode_name(resolved.strategy, resolved.workers, config.sync_every);
+  resolved.device = choose_device(config.device, resolved.workers);
+  resolved.name =
+      mode_name(resolved.strategy, resolved.workers, config.sync_every, resolved.device.name);
   return resolved;
 }
 

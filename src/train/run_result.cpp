@@ -102,6 +102,8 @@ void describe(const Run& run, RunResult& result) {
   const Config& config = run.config;
   result.name = run.resolved.name;
   result.strategy = to_string(run.resolved.strategy);
+  result.device = run.resolved.device.name;
+  result.emulated = run.resolved.device.emulated;
   result.workers = run.resolved.workers;
   result.threads = config.threads;
   result.precision = to_string(config.model.precision);
@@ -141,10 +143,9 @@ RunResult make_result(const Run& run, std::span<const float> values, bool interr
   }
   if (!interrupted) {
     const Clock::time_point start = Clock::now();
-    const int threads = run.resolved.workers;
+    const EvaluateOptions options{run.resolved.workers, run.resolved.device};
     const auto evaluation = [&](const Split& split) {
-      return evaluate(run.model, run.dataset.normalization, split, values, threads, false)
-          .evaluation;
+      return evaluate(run.model, run.dataset.normalization, split, values, options).evaluation;
     };
     result.final_train = evaluation(run.dataset.train);
     if (run.dataset.test) result.final_test = evaluation(*run.dataset.test);

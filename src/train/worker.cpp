@@ -45,7 +45,7 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
   }
   own_gradients_ = Buffer<float>(size);
   memory_.gradients = own_gradients_.span();
-  backend_ = make_cpu_backend();
+  backend_ = make_backend(run.resolved.device, rank);
   step_ = backend_->compile(run.model, run.layout, run.dataset.normalization, memory_,
                             step_options(run));
   samples_.resize(run.resolved.per_worker_batch);

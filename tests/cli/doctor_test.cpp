@@ -64,6 +64,46 @@ TEST(Doctor, knows_governors_and_huge_pages_and_that_they_may_be_hidden) {
   expect(judge_huge_pages(""), Verdict::pass);
 }
 
+Gpu good_gpu() {
+  Gpu gpu;
+  gpu.name = "NVIDIA H100";
+  gpu.major = 9;
+  gpu.memory_bytes = 80'000'000'000;
+  gpu.ecc = true;
+  return gpu;
+}
+
+TEST(Doctor, wants_a_gpu_that_runs_kernels_and_has_memory_left) {
+  const Gpu gpu = good_gpu();
+  expect(judge_gpu(gpu, {}), Verdict::pass);
+  expect(judge_gpu(gpu, {GpuProblem::no_kernel_image, "no code", "build"}), Verdict::fail);
+  expect(judge_gpu_memory(gpu, {70'000'000'000, 80'000'000'000}), Verdict::pass);
+  expect(judge_gpu_memory(gpu, {30'000'000'000, 80'000'000'000}), Verdict::warn);
+}
+
+TEST(Doctor, wants_a_gpu_that_processes_may_use) {
+  Gpu gpu = good_gpu();
+  expect(judge_gpu_sharing(gpu), Verdict::pass);
+  gpu.exclusive = true;
+  expect(judge_gpu_sharing(gpu), Verdict::pass);
+  gpu.prohibited = true;
+  expect(judge_gpu_sharing(gpu), Verdict::fail);
+}
+
+TEST(Doctor, tells_a_build_without_cuda_from_a_machine_without_gpus) {
+  GpuSurvey survey;
+  survey.diagnosis = {GpuProblem::not_built, "this build has no CUDA support", "build it"};
+  expect(judge_cuda(survey), Verdict::pass);
+  survey.built = true;
+  survey.runtime = "13.0";
+  survey.diagnosis = {GpuProblem::no_driver, "this machine has no NVIDIA driver", "install one"};
+  expect(judge_cuda(survey), Verdict::warn);
+  EXPECT_NE(judge_cuda(survey).detail.find("no NVIDIA driver"), std::string::npos);
+  survey.gpus = {good_gpu()};
+  survey.diagnosis = {};
+  expect(judge_cuda(survey), Verdict::pass);
+}
+
 TEST(Doctor, looks_for_room_where_the_folder_would_be_made) {
   const Finding finding = judge_disk("/tmp/not/there/yet");
   EXPECT_NE(finding.verdict, Verdict::fail);

@@ -83,11 +83,6 @@ TEST(Errors, of_checkpoints_have_exit_code_3) {
   }
 }
 
-TEST(Errors, of_devices_have_exit_code_4) {
-  expect_failure({{"train", "--device", "cuda"}, 4, "no CUDA support"});
-  expect_failure({{"compare", "--modes", "sync:2@cuda"}, 4, "no CUDA support"});
-}
-
 TEST(Errors, of_toml_files_name_file_and_line) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& content, const std::string& names) {

@@ -169,7 +169,8 @@ std::vector<Refusal> out_of_range() {
       {"--target-accuracy 98", [](Config& c) { c.target_accuracy = 98.0; }},
       {"--device gpu", [](Config& c) { c.device = "gpu"; }},
       {"--device cuda", [](Config& c) { c.device = "cuda"; }, ErrorKind::device},
-      {"--device cuda:0,1", [](Config& c) { c.device = "cuda:0,1"; }, ErrorKind::device},
+      {"--device cuda:0,1", [](Config& c) { c.device = "cuda:0,1", c.workers = 2; },
+       ErrorKind::device},
   };
 }
 

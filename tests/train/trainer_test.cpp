@@ -64,8 +64,9 @@ TEST(Trainer, AnEpochsAccuracyIsThatOfItsWeights) {
       c.strategy = strategy;
       c.workers = workers_of(strategy);
     });
-    const Predictions again = evaluate(trained.checkpoint.model, dataset.normalization,
-                                       *dataset.test, trained.checkpoint.values.span(), 2, true);
+    const Predictions again =
+        evaluate(trained.checkpoint.model, dataset.normalization, *dataset.test,
+                 trained.checkpoint.values.span(), {2, {}, true});
     EXPECT_EQ(again.evaluation.accuracy, trained.result.epochs.back().test->accuracy);
     EXPECT_EQ(again.evaluation.loss, trained.result.epochs.back().test->loss);
     EXPECT_EQ(again.logits.size(), static_cast<size_t>(dataset.test->size() * 4));
@@ -77,7 +78,7 @@ TEST(Trainer, EvaluationDoesNotDependOnTheNumberOfThreads) {
   const TrainedModel trained = train_small(dataset, [](Config& c) { c.epochs = 1; });
   const auto loss = [&](int threads) {
     return evaluate(trained.checkpoint.model, dataset.normalization, dataset.train,
-                    trained.checkpoint.values.span(), threads, false)
+                    trained.checkpoint.values.span(), {threads, {}})
         .evaluation.loss;
   };
   EXPECT_EQ(loss(1), loss(2));

@@ -1,0 +1,121 @@
+// The doctor's judgements of CUDA and of each GPU.
+#include <fmt/format.h>
+
+#include "cli/doctor.h"
+#include "report/format.h"
+
+namespace lockstep::cli {
+
+namespace {
+
+std::string named(const Gpu& gpu, const char* what) {
+  return fmt::format("GPU {}{}{}", gpu.index, *what ? " " : "", what);
+}
+
+std::string gigahertz(int megahertz) {
+  return megahertz > 0 ? fmt::format("{:.2f} GHz", megahertz / 1e3) : "not known";
+}
+
+}  // namespace
+
+// Without a usable GPU training runs on the CPU: nothing has failed, unless a GPU is there that
+// could be used.
+Finding judge_cuda(const GpuSurvey& survey) {
+  Finding finding{"CUDA", Verdict::pass, {}, {}, {}, {}};
+  if (!survey.built) {
+    const bool idle = survey.diagnosis.message.find("driver") != std::string::npos;
+    finding.detail = idle ? survey.diagnosis.message : "not in this build, which trains on CPUs";
+    if (idle) {
+      finding.verdict = Verdict::warn;
+      finding.remedy = survey.diagnosis.remedy;
+    }
+    return finding;
+  }
+  const char* emulated = survey.emulated ? "emulated on the CPU, " : "";
+  finding.detail =
+      fmt::format("{}built with {} for {}; driver: {}", emulated, survey.runtime,
+                  survey.architectures, survey.driver.empty() ? "none" : "CUDA " + survey.driver);
+  finding.measured = static_cast<double>(survey.gpus.size());
+  if (!survey.diagnosis.usable()) {
+    finding.verdict = Verdict::warn;
+    finding.detail += ". No GPU: " + survey.diagnosis.message;
+    finding.remedy = survey.diagnosis.remedy;
+  }
+  return finding;
+}
+
+Finding judge_gpu(const Gpu& gpu, const GpuDiagnosis& diagnosis) {
+  Finding finding{named(gpu, ""),
+                  Verdict::pass,
+                  fmt::format("{}, compute capability {}, {} multiprocessors, at {}: kernels run",
+                              gpu.name, gpu.capability(), gpu.multiprocessors, gpu.pci),
+                  {},
+                  {},
+                  {}};
+  if (!diagnosis.usable()) {
+    finding.verdict = Verdict::fail;
+    finding.detail = diagnosis.message;
+    finding.remedy = diagnosis.remedy;
+  }
+  return finding;
+}
+
+Finding judge_gpu_memory(const Gpu& gpu, const GpuMemory& memory) {
+  constexpr double kLeastFraction = 0.5;
+  const auto free = static_cast<double>(memory.free);
+  const double least = kLeastFraction * static_cast<double>(memory.total);
+  Finding finding{named(gpu, "memory"),
+                  Verdict::pass,
+                  fmt::format("{} free of {}", format_bytes(free),
+                              format_bytes(static_cast<double>(memory.total))),
+                  {},
+                  free,
+                  least};
+  if (free < least) {
+    finding.verdict = Verdict::warn;
+    finding.remedy = "`nvidia-smi` names the programs that hold the rest; they also take its time";
+  }
+  return finding;
+}
+
+Finding judge_gpu_sharing(const Gpu& gpu) {
+  Finding finding{named(gpu, "sharing"), Verdict::pass, "processes may share it", {}, {}, {}};
+  if (gpu.exclusive) finding.detail = "one process at a time";
+  if (gpu.prohibited) {
+    finding.verdict = Verdict::fail;
+    finding.detail = "its compute mode lets no process use it";
+    finding.remedy = fmt::format("sudo nvidia-smi -i {} -c DEFAULT", gpu.pci);
+  }
+  return finding;
+}
+
+Finding judge_ecc(const Gpu& gpu) {
+  Finding finding{named(gpu, "ECC"), Verdict::pass, "on", {}, {}, {}};
+  if (!gpu.ecc) finding.detail = "the driver does not say";
+  if (gpu.ecc && !*gpu.ecc) finding.detail = "off, or not in this model: bit errors go unseen";
+  return finding;
+}
+
+Finding describe_clocks(const Gpu& gpu) {
+  return {named(gpu, "clocks"),
+          Verdict::pass,
+          fmt::format("at most {}, memory {}", gigahertz(gpu.clock_mhz),
+                      gigahertz(gpu.memory_clock_mhz)),
+          {},
+          {},
+          {}};
+}
+
+std::vector<Finding> examine_gpu(const Gpu& gpu) {
+  std::vector<Finding> findings = {judge_gpu_sharing(gpu)};
+  const GpuDiagnosis diagnosis = gpu.prohibited ? GpuDiagnosis{} : probe_gpu(gpu.index);
+  if (!gpu.prohibited) findings.insert(findings.begin(), judge_gpu(gpu, diagnosis));
+  if (!gpu.prohibited && diagnosis.usable()) {
+    findings.push_back(judge_gpu_memory(gpu, gpu_memory(gpu.index)));
+  }
+  findings.push_back(judge_ecc(gpu));
+  findings.push_back(describe_clocks(gpu));
+  return findings;
+}
+
+}  // namespace lockstep::cli

@@ -1,0 +1,177 @@
+// Which device a run takes: the part of the choice that knows no CUDA.
+#include "lockstep/device.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <string_view>
+
+#include "backend/cuda_backend.h"
+#include "lockstep/backend.h"
+#include "train/nearest.h"
+
+namespace lockstep {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& device, const std::string& what, std::string remedy) {
+  throw Error(ErrorKind::usage, fmt::format("--device {}: {}", device, what), std::move(remedy));
+}
+
+std::vector<int> parse_indices(const std::string& device, std::string_view list) {
+  std::vector<int> indices;
+  while (true) {
+    const size_t comma = list.find(',');
+    const std::string_view part = list.substr(0, comma);
+    int index = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
+    if (error != std::errc{} || end != part.data() + part.size() || index < 0) {
+      refuse(device, fmt::format("'{}' is not the number of a GPU", part),
+             "GPUs are counted from 0: cuda:0, or cuda:0,1 for two workers");
+    }
+    if (std::ranges::find(indices, index) != indices.end()) {
+      refuse(device, fmt::format("GPU {} stands there twice", index), "each worker needs its own");
+    }
+    indices.push_back(index);
+    if (comma == std::string_view::npos) return indices;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+std::string gpus(int count) {
+  return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count);
+}
+
+// The GPUs of `workers` workers. Throws Error where there are none such.
+std::vector<int> gpus_for(const DeviceRequest& request, const std::string& device, int workers) {
+  const GpuSurvey& survey = survey_gpus();
+  if (!survey.diagnosis.usable()) throw survey.diagnosis.error();
+  const int count = static_cast<int>(survey.gpus.size());
+  std::vector<int> chosen = request.gpus;
+  if (chosen.empty()) {
+    chosen.resize(std::min(workers, count));
+    std::iota(chosen.begin(), chosen.end(), 0);
+  }
+  for (const int index : chosen) {
+    if (index < count) continue;
+    throw Error(ErrorKind::device,
+                fmt::format("--device {}: there is no GPU {}, this machine has {}", device, index,
+                            gpus(count)),
+                fmt::format("they are counted from 0: the last is cuda:{}", count - 1));
+  }
+  const int have = static_cast<int>(chosen.size());
+  if (have < workers) {
+    throw Error(
+        ErrorKind::device,
+        fmt::format("--device {} with {} workers: each needs a GPU of its own, and it gives {}",
+                    device, workers, gpus(have)),
+        fmt::format("use --workers {}, or --device cpu", have));
+  }
+  if (have > workers) {
+    refuse(device, fmt::format("{} for {} worker{}", gpus(have), workers, workers == 1 ? "" : "s"),
+           fmt::format("add --workers {}", have));
+  }
+  return chosen;
+}
+
+std::string canonical_name(const DeviceRequest& request) {
+  if (request.gpus.empty()) return "cuda";
+  return fmt::format("cuda:{}", fmt::join(request.gpus, ","));
+}
+
+DeviceChoice choose_gpus(const DeviceRequest& request, const std::string& device, int workers) {
+  DeviceChoice choice;
+  choice.gpus = gpus_for(request, device, workers);
+  choice.emulated = survey_gpus().emulated;
+  choice.name = canonical_name(request);
+  for (const int index : choice.gpus) {
+    const GpuDiagnosis diagnosis = probe_gpu(index);
+    if (!diagnosis.usable()) throw diagnosis.error();
+  }
+  return choice;
+}
+
+// A GPU only where one can be trained on: not an emulated one, which is slower than any CPU.
+DeviceChoice choose_automatically(int workers) {
+  DeviceChoice cpu;
+  const GpuSurvey& survey = survey_gpus();
+  if (!survey.diagnosis.usable()) {
+    cpu.reason = fmt::format("the CPU, since {}", survey.diagnosis.message);
+    return cpu;
+  }
+  if (survey.emulated) {
+    cpu.reason = "the CPU, since the GPUs are emulated";
+    return cpu;
+  }
+  if (!cuda_backend_trains()) {
+    cpu.reason = fmt::format("the CPU, since this version trains on the CPU alone ({}: {})",
+                             gpus(static_cast<int>(survey.gpus.size())), survey.gpus[0].name);
+    return cpu;
+  }
+  try {
+    DeviceChoice choice = choose_gpus({DeviceRequest::Kind::cuda, {}}, "cuda", workers);
+    choice.reason = fmt::format("{}: {}", choice.name, survey.gpus[0].name);
+    return choice;
+  } catch (const Error& error) {
+    cpu.reason = fmt::format("the CPU, since {}", error.what());
+    return cpu;
+  }
+}
+
+}  // namespace
+
+Error GpuDiagnosis::error() const {
+  return {ErrorKind::device, message, remedy};
+}
+
+std::string Gpu::capability() const {
+  return fmt::format("{}.{}", major, minor);
+}
+
+Error gpu_out_of_memory(int index, const std::string& what, int64_t needed, int64_t free) {
+  constexpr double kMegabyte = 1e6;
+  return {
+      ErrorKind::device,
+      fmt::format("GPU {}: {} needs {:.1f} MB of its memory, {:.1f} MB are free", index, what,
+                  static_cast<double>(needed) / kMegabyte, static_cast<double>(free) / kMegabyte),
+      "use a smaller batch or model, or end the programs that hold the memory (`nvidia-smi` "
+      "names them)"};
+}
+
+DeviceRequest parse_device(const std::string& text) {
+  constexpr std::string_view kNumbered = "cuda:";
+  if (text == "auto") return {};
+  if (text == "cpu") return {DeviceRequest::Kind::cpu, {}};
+  if (text == "cuda") return {DeviceRequest::Kind::cuda, {}};
+  if (text.starts_with(kNumbered)) {
+    return {DeviceRequest::Kind::cuda,
+            parse_indices(text, std::string_view(text).substr(kNumbered.size()))};
+  }
+  if (text == "mpi") {
+    throw Error(ErrorKind::device, "--device mpi: this build has no MPI support",
+                "use threads: sync:N without @mpi");
+  }
+  refuse(text, "no such device", suggestion(text, {"auto", "cpu", "cuda"}));
+}
+
+std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, int rank) {
+  return choice.on_gpu() ? make_cuda_backend(choice.gpus.at(rank)) : make_cpu_backend();
+}
+
+DeviceChoice choose_device(const std::string& device, int workers) {
+  const DeviceRequest request = parse_device(device);
+  switch (request.kind) {
+    case DeviceRequest::Kind::cpu: return {};
+    case DeviceRequest::Kind::automatic: return choose_automatically(workers);
+    case DeviceRequest::Kind::cuda: break;
+  }
+  const DeviceChoice choice = choose_gpus(request, device, workers);
+  // Throws where this version has no training on GPUs.
+  if (!cuda_backend_trains()) (void)make_cuda_backend(choice.gpus[0]);
+  return choice;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,143 @@
+// Machines with GPUs of every kind, as the CUDA emulator plays them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/failures.h"
+#include "cli/process.h"
+#include "cli/schema.h"
+
+namespace lockstep::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr int kDeviceError = 4;
+
+// What `train --device cuda` ends with on a machine that is made by `environment`.
+struct Refusal {
+  std::string message;
+  std::string remedy;
+};
+
+Refusal refusal_on(const Words& environment, const std::string& device = "cuda") {
+  const ProcessResult result = run_program({"train", "--device", device, "--json"}, environment);
+  EXPECT_EQ(result.exit_code, kDeviceError) << result.err;
+  const nlohmann::json error = result.document()["error"];
+  EXPECT_EQ(error["kind"], "device");
+  EXPECT_THAT(result.err, HasSubstr(error["message"].get<std::string>()));
+  return {error["message"], error["remedy"]};
+}
+
+nlohmann::json finding(const nlohmann::json& document, const std::string& name) {
+  for (const nlohmann::json& entry : document["doctor"]) {
+    if (entry["name"] == name) return entry;
+  }
+  ADD_FAILURE() << "no finding '" << name << "' in " << document["doctor"].dump(1);
+  return {};
+}
+
+TEST(EmulatedDevice, WithoutADriver) {
+  const Refusal refusal = refusal_on({"LOCKSTEP_EMULATOR_DRIVER=0"});
+  EXPECT_THAT(refusal.message, HasSubstr("no NVIDIA driver"));
+  EXPECT_THAT(refusal.remedy, AllOf(HasSubstr("nvidia-driver"), HasSubstr("--device cpu")));
+}
+
+TEST(EmulatedDevice, WithADriverThatIsTooOld) {
+  const Refusal refusal = refusal_on({"LOCKSTEP_EMULATOR_DRIVER=11080"});
+  EXPECT_THAT(refusal.message, AllOf(HasSubstr("too old"), HasSubstr("11.8"), HasSubstr("12.8")));
+  EXPECT_THAT(refusal.remedy, HasSubstr("driver 525 or later"));
+  // An older one of the same major version does.
+  EXPECT_THAT(refusal_on({"LOCKSTEP_EMULATOR_DRIVER=12000"}).message,
+              HasSubstr("not in this version yet"));
+}
+
+TEST(EmulatedDevice, WithADriverThatShowsNoGpu) {
+  const Words none = {"LOCKSTEP_EMULATOR_DEVICES=0"};
+  EXPECT_THAT(refusal_on(none).message, HasSubstr("shows this process no GPU"));
+  const Words hidden = {"LOCKSTEP_EMULATOR_DEVICES=0", "CUDA_VISIBLE_DEVICES=7"};
+  EXPECT_THAT(refusal_on(hidden).remedy, HasSubstr("CUDA_VISIBLE_DEVICES is '7': unset it"));
+}
+
+TEST(EmulatedDevice, OfAnArchitectureThatTheBuildHasNoCodeFor) {
+  const Refusal refusal = refusal_on({"LOCKSTEP_EMULATOR_CAPABILITY=61"});
+  EXPECT_THAT(refusal.message, AllOf(HasSubstr("compute capability 6.1"), HasSubstr("code for")));
+  EXPECT_THAT(refusal.remedy, HasSubstr("-DCMAKE_CUDA_ARCHITECTURES='61;"));
+}
+
+TEST(EmulatedDevice, WithoutMemoryLeft) {
+  const Refusal refusal = refusal_on({"LOCKSTEP_EMULATOR_MEMORY_MB=0"});
+  EXPECT_THAT(refusal.message, HasSubstr("needs about 300 MB of its memory"));
+  EXPECT_THAT(refusal.remedy, HasSubstr("nvidia-smi"));
+}
+
+TEST(EmulatedDevice, ThatIsNotThereOrNotEnoughOfThem) {
+  const Words two = {"LOCKSTEP_EMULATOR_DEVICES=2"};
+  EXPECT_THAT(refusal_on(two, "cuda:2").message, HasSubstr("no GPU 2, this machine has 2 GPUs"));
+  const ProcessResult result =
+      run_program({"train", "--device", "cuda", "--workers", "3", "--json"}, two);
+  EXPECT_EQ(result.exit_code, kDeviceError);
+  EXPECT_THAT(result.document()["error"]["remedy"].get<std::string>(), HasSubstr("--workers 2"));
+  EXPECT_EQ(run_program({"train", "--device", "cuda:0,1"}, two).exit_code, 2);
+}
+
+// Until there is a step for GPUs: only after everything else has been found well.
+TEST(EmulatedDevice, ThatWorksIsRefusedHonestly) {
+  const Words two = {"LOCKSTEP_EMULATOR_DEVICES=2"};
+  for (const std::string device : {"cuda", "cuda:0", "cuda:1"}) {
+    EXPECT_EQ(refusal_on(two, device).message, "training on GPUs is not in this version yet");
+  }
+}
+
+TEST(EmulatedDevice, IsNotTakenByAuto) {
+  const ProcessResult result = run_program({"train", "--epochs", "1"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.err, HasSubstr("device: the CPU, since the GPUs are emulated"));
+}
+
+TEST(EmulatedDevice, IsDescribedByDoctorAndByTheMachineOfADocument) {
+  const Words two = {"LOCKSTEP_EMULATOR_DEVICES=2"};
+  const ProcessResult result = run_program({"doctor", "--json"}, two);
+  EXPECT_EQ(result.exit_code, 0);
+  const nlohmann::json document = result.document();
+  EXPECT_THAT(schema_errors(document), IsEmpty());
+  const nlohmann::json gpus = document["machine"]["gpus"];
+  ASSERT_EQ(gpus.size(), 2u);
+  EXPECT_EQ(gpus[1]["index"], 1);
+  EXPECT_EQ(gpus[1]["compute_capability"], "9.0");
+  EXPECT_EQ(gpus[1]["memory_bytes"], int64_t{2048} << 20);
+  EXPECT_EQ(gpus[1]["ecc"], true);
+  EXPECT_EQ(gpus[1]["clock_mhz"], 1980);
+  EXPECT_EQ(gpus[1]["emulated"], true);
+  EXPECT_NE(gpus[0]["uuid"], gpus[1]["uuid"]);
+  EXPECT_EQ(document["machine"]["cuda_driver"], "12.8");
+  EXPECT_THAT(finding(document, "CUDA")["detail"].get<std::string>(), HasSubstr("emulated"));
+  for (const char* name :
+       {"GPU 0", "GPU 0 memory", "GPU 0 ECC", "GPU 0 clocks", "GPU 1", "GPU 1 sharing"}) {
+    EXPECT_EQ(finding(document, name)["verdict"], "PASS");
+  }
+}
+
+TEST(EmulatedDevice, ThatRunsNoKernelFailsTheDoctor) {
+  const ProcessResult result =
+      run_program({"doctor", "--json"}, {"LOCKSTEP_EMULATOR_CAPABILITY=61"});
+  EXPECT_EQ(result.exit_code, 1);
+  const nlohmann::json gpu = finding(result.document(), "GPU 0");
+  EXPECT_EQ(gpu["verdict"], "FAIL");
+  EXPECT_THAT(gpu["remedy"].get<std::string>(), HasSubstr("CMAKE_CUDA_ARCHITECTURES"));
+}
+
+TEST(EmulatedDevice, ThatIsMissingIsAWarningOfTheDoctor) {
+  for (const std::string machine : {"LOCKSTEP_EMULATOR_DRIVER=0", "LOCKSTEP_EMULATOR_DRIVER=11080",
+                                    "LOCKSTEP_EMULATOR_DEVICES=0"}) {
+    const ProcessResult result = run_program({"doctor", "--json"}, {machine});
+    EXPECT_EQ(result.exit_code, 0) << machine;
+    const nlohmann::json cuda = finding(result.document(), "CUDA");
+    EXPECT_EQ(cuda["verdict"], "WARN") << machine;
+    EXPECT_FALSE(cuda["remedy"].get<std::string>().empty()) << machine;
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::testing
