@@ -4,7 +4,7 @@
 #   OFF      nowhere
 #   EMULATE  on the CPU: kernels are compiled by the host compiler against tests/emulator
 #
-# Sets LOCKSTEP_CUDA_KIND (NVCC, EMULATED or NONE), and what src/backend/cuda_build.h.in takes.
+# Sets LOCKSTEP_CUDA_KIND (NVCC, EMULATED or NONE), LOCKSTEP_CUBLAS (cuBLASLt is there), and what src/backend/cuda_build.h.in takes.
 # CMAKE_CUDA_ARCHITECTURES chooses architectures, CUDAToolkit_ROOT or CUDACXX the toolkit.
 set(LOCKSTEP_CUDA "AUTO" CACHE STRING "AUTO, ON, OFF, or EMULATE: CUDA on the CPU, for tests")
 set_property(CACHE LOCKSTEP_CUDA PROPERTY STRINGS AUTO ON OFF EMULATE)
@@ -152,9 +152,11 @@ endif()
 
 set(LOCKSTEP_CUDA_KIND NONE)
 set(LOCKSTEP_CUDA_EMULATED false)
+set(LOCKSTEP_CUBLAS OFF)
 if(LOCKSTEP_CUDA STREQUAL "EMULATE")
   set(LOCKSTEP_CUDA_KIND EMULATED)
   set(LOCKSTEP_CUDA_EMULATED true)
+  set(LOCKSTEP_CUBLAS ON)
   set(LOCKSTEP_CUDA_ARCHITECTURES_LIST "75-virtual")
   set(LOCKSTEP_CUDA_ARCHITECTURES_TEXT "75 and later (emulated)")
   message(STATUS "CUDA: emulated on the CPU (LOCKSTEP_CUDA=EMULATE)")
@@ -180,6 +182,13 @@ else()
     lockstep_architectures_text("${CMAKE_CUDA_ARCHITECTURES}" LOCKSTEP_CUDA_ARCHITECTURES_TEXT)
     message(STATUS "CUDA: ${CUDAToolkit_VERSION} (${nvcc_found}), code for "
       "${LOCKSTEP_CUDA_ARCHITECTURES_TEXT}")
+    if(TARGET CUDA::cublasLt)
+      set(LOCKSTEP_CUBLAS ON)
+      message(STATUS "CUDA: matrix products by cuBLASLt as well as by own kernels")
+    else()
+      message(STATUS "CUDA: matrix products by own kernels alone: cuBLASLt is not in "
+        "${CUDAToolkit_LIBRARY_DIR}\n   -> for cuBLASLt: install the toolkit's libcublas-dev")
+    endif()
   endif()
 endif()
 
@@ -203,6 +212,9 @@ function(lockstep_use_cuda target)
     lockstep_emulate_cuda(${target})
   else()
     target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+    if(LOCKSTEP_CUBLAS)
+      target_link_libraries(${target} PRIVATE CUDA::cublasLt)
+    endif()
   endif()
 endfunction()
 
@@ -219,7 +231,16 @@ function(lockstep_kernel_library target)
   # The standard as an option: CMake 3.25 drops CMAKE_CUDA_STANDARD 20. No -Wpedantic: what nvcc
   # generates is not pedantic.
   target_compile_options(${target} PRIVATE
-    -std=c++20 -lineinfo -Xcompiler=-Wall,-Wextra,-Wshadow,-Wno-psabi,-ffp-contract=off
+    -std=c++20 -lineinfo -Xptxas=-v -Xcompiler=-Wall,-Wextra,-Wshadow,-Wno-psabi,-ffp-contract=off
     $<$<BOOL:${LOCKSTEP_WERROR}>:-Werror=all-warnings>)
   target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+  set(launcher ${PROJECT_SOURCE_DIR}/cmake/keep-compiler-log ${CMAKE_CUDA_COMPILER_LAUNCHER})
+  set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER "${launcher}")
+  if(LOCKSTEP_TESTS)
+    add_test(NAME kernels.resources
+      COMMAND ${CMAKE_COMMAND} -DLOGS=$<JOIN:$<TARGET_OBJECTS:${target}>,.log$<COMMA>>.log
+        -DLIMITS=${PROJECT_SOURCE_DIR}/kernels/resources.txt
+        -P ${PROJECT_SOURCE_DIR}/cmake/CheckKernelResources.cmake)
+    set_tests_properties(kernels.resources PROPERTIES LABELS cuda_build)
+  endif()
 endfunction()
