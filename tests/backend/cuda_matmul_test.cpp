@@ -47,6 +47,9 @@ T* on_device(const std::vector<float>& values) {
   check(cudaMalloc(&pointer, converted.size() * sizeof(T)), "cudaMalloc");
   check(cudaMemcpy(pointer, converted.data(), converted.size() * sizeof(T), cudaMemcpyHostToDevice),
         "cudaMemcpy");
+  // From pageable memory the copy may still be on its way, and a non-blocking stream waits for
+  // none.
+  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   return pointer;
 }
 
