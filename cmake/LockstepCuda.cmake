@@ -94,7 +94,7 @@ macro(lockstep_look_for_cuda)
     list(JOIN nvcc_searched "\n     " searched)
     set(cuda_problem "no CUDA toolkit (nvcc) is at any of\n     ${searched}")
     set(cuda_remedy "install CUDA ${LOCKSTEP_CUDA_OLDEST} or later from "
-      "https://developer.nvidia.com/cuda-downloads (the toolkit; no driver is needed to build), or "
+      "https://developer.nvidia.com/cuda-downloads (the toolkit: no driver is needed to build), or "
       "name its folder: -DCUDAToolkit_ROOT=/path/to/cuda")
   else()
     execute_process(COMMAND ${nvcc_found} --version OUTPUT_VARIABLE nvcc_version ERROR_QUIET)
