@@ -28,6 +28,11 @@ struct OptimizerConfig {
   }
 };
 
+// The formula of lockstep/math.h that a configuration asks for. AdamW is `adam` with
+// UpdateScalars::decoupled_decay.
+enum class UpdateRule { sgd, momentum, nesterov, adam };
+UpdateRule update_rule(const OptimizerConfig& config);
+
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::constant;
   int64_t step_epochs = 0;   // step: every so many epochs ...

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <span>
 
+#include "lockstep/permutation.h"
+
 namespace lockstep {
 
 enum class Shuffle { epoch, none };
@@ -31,6 +33,8 @@ class Sampler {
 
   int64_t size() const { return n_; }
   bool shuffled() const { return shuffle_ == Shuffle::epoch; }
+  uint64_t seed() const { return seed_; }
+  const PermutationDomain& domain() const { return domain_; }
 
   // Global batches an epoch: ceil(n / global_batch); the last one may be short.
   int64_t batches(int64_t global_batch) const { return (n_ + global_batch - 1) / global_batch; }
@@ -48,9 +52,7 @@ class Sampler {
   int64_t n_;
   uint64_t seed_;
   Shuffle shuffle_;
-  int rounds_ = 0;          // of the network
-  uint32_t left_mask_ = 0;  // halves of the domain's bits
-  uint32_t right_mask_ = 0;
+  PermutationDomain domain_;
 };
 
 }  // namespace lockstep

@@ -84,12 +84,6 @@ HWY_EXPORT(update_momentum);
 HWY_EXPORT(update_nesterov);
 HWY_EXPORT(update_adam);
 
-UpdateRule update_rule(const OptimizerConfig& config) {
-  if (config.kind != OptimizerKind::sgd) return UpdateRule::adam;
-  if (config.momentum <= 0.0) return UpdateRule::sgd;
-  return config.nesterov ? UpdateRule::nesterov : UpdateRule::momentum;
-}
-
 void apply_update(UpdateRule rule, const UpdateScalars& scalars, const UpdateArrays& arrays,
                   size_t size) {
   switch (rule) {

@@ -8,11 +8,6 @@
 
 namespace lockstep {
 
-enum class UpdateRule { sgd, momentum, nesterov, adam };
-
-// AdamW is `adam` with UpdateScalars::decoupled_decay.
-UpdateRule update_rule(const OptimizerConfig& config);
-
 // Equal-sized arrays; a rule uses as many states as OptimizerConfig::state_count says (velocity, or
 // mean and variance), the others are null.
 struct UpdateArrays {

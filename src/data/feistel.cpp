@@ -11,36 +11,49 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Lanes = hn::CappedTag<uint32_t, kFeistelStride / 2>;
-using Words = hn::Vec<Lanes>;
 
-// The round function: a keyed mix of 32 bits (multiplicative hashing with xor-shifts, so that low
-// bits depend on high ones). It need not be invertible, the network is.
-Words mix(Words half, uint32_t key) {
-  const Lanes d;
-  Words h = hn::Mul(hn::Xor(half, hn::Set(d, key)), hn::Set(d, 0x9E3779B1u));
-  h = hn::Mul(hn::Xor(h, hn::ShiftRight<15>(h)), hn::Set(d, 0x85EBCA77u));
-  return hn::Xor(h, hn::ShiftRight<16>(h));
+// A vector of words with the operators that feistel-inl.h asks of its W.
+struct Words {
+  hn::Vec<Lanes> raw;
+
+  HWY_INLINE explicit Words(hn::Vec<Lanes> vector) : raw(vector) {}
+  HWY_INLINE explicit Words(uint32_t value) : raw(hn::Set(Lanes(), value)) {}
+
+  friend HWY_INLINE Words operator^(Words a, Words b) { return Words(hn::Xor(a.raw, b.raw)); }
+  friend HWY_INLINE Words operator&(Words a, Words b) { return Words(hn::And(a.raw, b.raw)); }
+  friend HWY_INLINE Words operator*(Words a, Words b) { return Words(hn::Mul(a.raw, b.raw)); }
+};
+
+template <int bits>
+HWY_INLINE Words shift_right(Words a) {
+  return Words(hn::ShiftRight<bits>(a.raw));
+}
+
+#include "lockstep/feistel-inl.h"
+
+HWY_INLINE Words load(const uint32_t* from) {
+  return Words(hn::LoadU(Lanes(), from));
+}
+HWY_INLINE void store(Words value, uint32_t* to) {
+  hn::StoreU(value.raw, Lanes(), to);
 }
 
 // Two vectors side by side: the rounds of one are a chain of multiplications.
-void apply(const FeistelNetwork& network, uint32_t* left, uint32_t* right, size_t count) {
-  const Lanes d;
-  const size_t lanes = hn::Lanes(d);
-  const Words left_mask = hn::Set(d, network.left_mask);
-  const Words right_mask = hn::Set(d, network.right_mask);
+void apply(const PermutationDomain& domain, const PermutationKeys& keys, uint32_t* left,
+           uint32_t* right, size_t count) {
+  const size_t lanes = hn::Lanes(Lanes());
+  const Words left_mask(domain.left_mask), right_mask(domain.right_mask);
   for (size_t i = 0; i < count; i += 2 * lanes) {
-    Words l0 = hn::LoadU(d, left + i), l1 = hn::LoadU(d, left + i + lanes);
-    Words r0 = hn::LoadU(d, right + i), r1 = hn::LoadU(d, right + i + lanes);
-    for (int round = 0; round < network.rounds; round += 2) {
-      l0 = hn::Xor(l0, hn::And(mix(r0, network.keys[round]), left_mask));
-      l1 = hn::Xor(l1, hn::And(mix(r1, network.keys[round]), left_mask));
-      r0 = hn::Xor(r0, hn::And(mix(l0, network.keys[round + 1]), right_mask));
-      r1 = hn::Xor(r1, hn::And(mix(l1, network.keys[round + 1]), right_mask));
+    Words l0 = load(left + i), l1 = load(left + i + lanes);
+    Words r0 = load(right + i), r1 = load(right + i + lanes);
+    for (int round = 0; round < domain.rounds; round += 2) {
+      feistel_rounds(keys.words + round, left_mask, right_mask, l0, r0);
+      feistel_rounds(keys.words + round, left_mask, right_mask, l1, r1);
     }
-    hn::StoreU(l0, d, left + i);
-    hn::StoreU(l1, d, left + i + lanes);
-    hn::StoreU(r0, d, right + i);
-    hn::StoreU(r1, d, right + i + lanes);
+    store(l0, left + i);
+    store(l1, left + i + lanes);
+    store(r0, right + i);
+    store(r1, right + i + lanes);
   }
 }
 
@@ -53,9 +66,9 @@ namespace lockstep {
 
 HWY_EXPORT(apply);
 
-void FeistelNetwork::apply(size_t count, std::span<uint32_t> left,
-                           std::span<uint32_t> right) const {
-  HWY_DYNAMIC_DISPATCH(apply)(*this, left.data(), right.data(), count);
+void apply_feistel(const PermutationDomain& domain, const PermutationKeys& keys, size_t count,
+                   std::span<uint32_t> left, std::span<uint32_t> right) {
+  HWY_DYNAMIC_DISPATCH(apply)(domain, keys, left.data(), right.data(), count);
 }
 
 }  // namespace lockstep

@@ -6,7 +6,6 @@
 
 #include "data/feistel.h"
 #include "lockstep/error.h"
-#include "lockstep/rng.h"
 
 namespace lockstep {
 namespace {
@@ -23,49 +22,48 @@ uint32_t low_bits(int bits) {
   return bits == 0 ? 0 : 0xFFFFFFFFu >> (32 - bits);
 }
 
-FeistelNetwork keyed_network(uint64_t seed, uint32_t epoch) {
-  const RandomStream stream{.seed = seed, .purpose = Purpose::shuffle, .layer = 0, .epoch = epoch};
-  FeistelNetwork network;
-  for (uint32_t block = 0; block < network.keys.size() / 4; ++block) {
-    const Philox4 words = stream.draw(0, block);
-    std::copy_n(std::array{words.x, words.y, words.z, words.w}.begin(), 4,
-                network.keys.begin() + 4 * block);
-  }
-  return network;
-}
-
 // Permutes the whole block at once; the values that fall outside [0, n), fewer than half of them,
 // are walked on in passes of their own until none is left.
-void permute_block(const FeistelNetwork& network, int64_t n, int64_t first,
+void permute_block(const PermutationDomain& domain, const PermutationKeys& keys, int64_t first,
                    std::span<int64_t> out) {
-  const int right_bits = std::bit_width(network.right_mask);
   std::array<uint32_t, kBlock> left, right;
   std::array<uint16_t, kBlock> target;
   const size_t whole = (out.size() + kFeistelStride - 1) / kFeistelStride * kFeistelStride;
   for (size_t i = 0; i < whole; ++i) {
     const uint64_t position = static_cast<uint64_t>(first) + i;
-    left[i] = static_cast<uint32_t>(position >> right_bits);
-    right[i] = static_cast<uint32_t>(position) & network.right_mask;
+    left[i] = static_cast<uint32_t>(position >> domain.right_bits);
+    right[i] = static_cast<uint32_t>(position) & domain.right_mask;
     target[i] = static_cast<uint16_t>(i);
   }
   for (size_t pending = out.size(); pending > 0;) {
-    network.apply(pending, left, right);
+    apply_feistel(domain, keys, pending, left, right);
     size_t outside = 0;
     for (size_t i = 0; i < pending; ++i) {
       const uint32_t l = left[i], r = right[i];
-      const int64_t value = static_cast<int64_t>(uint64_t{l} << right_bits | r);
+      const int64_t value = static_cast<int64_t>(uint64_t{l} << domain.right_bits | r);
       const uint16_t slot = target[i];
       out[slot] = value;
       left[outside] = l;
       right[outside] = r;
       target[outside] = slot;
-      outside += value >= n;
+      outside += value >= domain.size;
     }
     pending = outside;
   }
 }
 
 }  // namespace
+
+PermutationDomain permutation_domain(int64_t size) {
+  const int bits = std::bit_width(static_cast<uint64_t>(size - 1));
+  PermutationDomain domain;
+  domain.size = size;
+  domain.rounds = bits < kSmallDomainBits ? PermutationDomain::kMaxRounds : kRounds;
+  domain.right_bits = (bits + 1) / 2;
+  domain.left_mask = low_bits(bits - domain.right_bits);
+  domain.right_mask = low_bits(domain.right_bits);
+  return domain;
+}
 
 IndexRange share_of(IndexRange range, int rank, int world_size) {
   // r B / W without the overflow of r B: B = q W + m.
@@ -80,11 +78,7 @@ IndexRange share_of(IndexRange range, int rank, int world_size) {
 Sampler::Sampler(int64_t n, uint64_t seed, Shuffle shuffle)
     : n_(n), seed_(seed), shuffle_(shuffle) {
   if (n < 1) throw Error(ErrorKind::data, "there are no samples to train on");
-  const int bits = std::bit_width(static_cast<uint64_t>(n - 1));
-  const int right_bits = (bits + 1) / 2;
-  left_mask_ = low_bits(bits - right_bits);
-  right_mask_ = low_bits(right_bits);
-  rounds_ = bits < kSmallDomainBits ? FeistelNetwork::kMaxRounds : kRounds;
+  domain_ = permutation_domain(n);
 }
 
 IndexRange Sampler::batch(int64_t k, int64_t global_batch) const {
@@ -97,13 +91,10 @@ void Sampler::fill(uint32_t epoch, int64_t first, std::span<int64_t> out) const 
     for (size_t i = 0; i < out.size(); ++i) out[i] = first + static_cast<int64_t>(i);
     return;
   }
-  FeistelNetwork network = keyed_network(seed_, epoch);
-  network.rounds = rounds_;
-  network.left_mask = left_mask_;
-  network.right_mask = right_mask_;
+  const PermutationKeys keys = permutation_keys(seed_, epoch);
   for (size_t begin = 0; begin < out.size(); begin += kBlock) {
     const size_t count = std::min(kBlock, out.size() - begin);
-    permute_block(network, n_, first + static_cast<int64_t>(begin), out.subspan(begin, count));
+    permute_block(domain_, keys, first + static_cast<int64_t>(begin), out.subspan(begin, count));
   }
 }
 

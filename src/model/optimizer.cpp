@@ -65,6 +65,12 @@ double Schedule::at(int64_t step) const {
   return peak * 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
 }
 
+UpdateRule update_rule(const OptimizerConfig& config) {
+  if (config.kind != OptimizerKind::sgd) return UpdateRule::adam;
+  if (config.momentum <= 0.0) return UpdateRule::sgd;
+  return config.nesterov ? UpdateRule::nesterov : UpdateRule::momentum;
+}
+
 UpdateScalars update_scalars(const OptimizerConfig& config, double learning_rate, int64_t step,
                              int64_t count) {
   UpdateScalars scalars;
