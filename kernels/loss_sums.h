@@ -12,7 +12,7 @@ namespace lockstep {
 
 // Device memory of a stream, zero at first; every use leaves the ticket zero.
 struct LossScratch {
-  static constexpr unsigned kMaxBlocks = 256;
+  static constexpr unsigned kMaxBlocks = 320;
   double loss[kMaxBlocks];
   unsigned correct[kMaxBlocks];
   unsigned ticket;

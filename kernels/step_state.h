@@ -56,7 +56,7 @@ struct StepPointers {
 // Batch `batch` of `epoch` comes next, as step `step`; the epoch's metrics are zero again.
 struct EpochStart {
   std::uint32_t epoch = 0;
-  PermutationKeys keys;
+  PermutationKeys keys = {};
   std::int64_t batch = 0;
   std::int64_t step = 0;
 };
