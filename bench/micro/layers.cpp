@@ -87,7 +87,8 @@ void bias_gradient(benchmark::State& state) {
   dy.clear_empty_lanes();
   Buffer<float> db(units);
   const LayerFactors share{dy.view(), {}};
-  for ([[maybe_unused]] auto _ : state) panel_bias_gradient({&share, 1}, {0, units}, db.data());
+  for ([[maybe_unused]] auto _ : state)
+    panel_bias_gradient({&share, 1}, {0, units}, ShareSum::chain, db.data());
   double expected = 0.0;
   for (int64_t i = 0; i < samples; ++i) expected += dy.at(i, units - 1);
   require(state, is_near(db[units - 1], expected));

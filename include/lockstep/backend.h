@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -65,7 +66,9 @@ class GradientListener {
 
 class FactorStep;
 
-// The compiled step of one worker. Not thread-safe: one thread calls it.
+// The compiled step of one worker. Not thread-safe: one thread calls it. Weights, gradients and
+// state have the same bits whatever StepOptions::threads, but for logistic regression, whose sums
+// are one chain a thread, added in the order of the threads, and losses, float64 sums likewise.
 class Step {
  public:
   virtual ~Step() = default;
@@ -143,7 +146,10 @@ struct StepOptions {
   Precision precision = Precision::fp32;
   uint64_t seed = 0;
   int accumulate = 1;
-  int threads = 1;              // inside this worker
+  int threads = 1;   // inside this worker, the one that calls among them
+  int spins = 4000;  // of a waiting one of them before it sleeps; 0 where processors lack
+  // Called by each of them but the caller when it starts: pins it, sets its floating-point control.
+  std::function<void(int thread)> thread_start;
   size_t slab_bytes = 0;        // largest ready() range, bytes; 0 chooses
   bool gradients_only = false;  // train() is never called
   bool evaluate_only = false;   // only evaluate() is called: gradients and state may be empty

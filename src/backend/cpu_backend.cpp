@@ -2,6 +2,7 @@
 #include "backend/cpu_step.h"
 #include "backend/logistic_step.h"
 #include "backend/panel_step.h"
+#include "backend/threaded_step.h"
 #include "lockstep/backend.h"
 #include "lockstep/error.h"
 
@@ -30,6 +31,9 @@ class CpuBackend final : public Backend {
     if (options.precision == Precision::bf16) {
       return make_bf16_step(model, layout, normalization, memory, options);
     }
+    if (options.threads > 1) {
+      return make_threaded_step(model, layout, normalization, memory, options);
+    }
     return make_panel_step(model, layout, normalization, memory, options);
   }
 
@@ -37,10 +41,12 @@ class CpuBackend final : public Backend {
                          const StepOptions& options) const override {
     const size_t parts =
         CpuStep::workspace_bytes(static_cast<size_t>(model.parameter_count()), options);
-    if (is_logistic(model)) return parts + logistic_step_workspace_bytes(model);
-    return parts + (options.precision == Precision::bf16
-                        ? bf16_step_workspace_bytes(model, options)
-                        : panel_step_workspace_bytes(model, layout, options));
+    if (is_logistic(model)) return parts + logistic_step_workspace_bytes(model, options);
+    if (options.precision == Precision::bf16) {
+      return parts + bf16_step_workspace_bytes(model, options);
+    }
+    return parts + (options.threads > 1 ? threaded_step_workspace_bytes(model, layout, options)
+                                        : panel_step_workspace_bytes(model, layout, options));
   }
 };
 

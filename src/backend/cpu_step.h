@@ -61,8 +61,9 @@ class CpuStep : public Step {
 
   const float* values(size_t offset) const { return memory_.values.data() + offset; }
   int parts() const { return parts_; }
-  // The optimizer over any range of the weights, from gradients [range.size()].
-  void apply(Range range, const float* gradients, const UpdateScalars& scalars);
+  // The optimizer over any range of the weights, from gradients [range.size()]. This one may run on
+  // several threads at once, for ranges that do not overlap.
+  virtual void apply(Range range, const float* gradients, const UpdateScalars& scalars);
 
   const ParameterLayout& layout_;
   PhaseClock clock_;

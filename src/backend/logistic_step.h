@@ -1,4 +1,6 @@
-// The step of binary logistic regression: one pass over the data set's rows.
+// The step of binary logistic regression: one pass over the data set's rows. With several threads
+// each passes over a share of them, and their sums are added in the order of the threads: the same
+// bits run after run for the same number of threads, and others for another.
 #pragma once
 
 #include <memory>
@@ -15,6 +17,6 @@ std::unique_ptr<Step> make_logistic_step(const Model& model, const ParameterLayo
                                          const Normalization& normalization,
                                          const StepMemory& memory, const StepOptions& options);
 
-size_t logistic_step_workspace_bytes(const Model& model);
+size_t logistic_step_workspace_bytes(const Model& model, const StepOptions& options);
 
 }  // namespace lockstep

@@ -88,30 +88,6 @@ void input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx) {
       });
 }
 
-// Lane sums over the panels, then lane i + lane i + 16, + 8, + 4, + 2, + 1: an order that does not
-// know the vector width.
-HWY_INLINE float unit_sum(ConstPanels dy, int64_t unit) {
-  HWY_ALIGN float lanes[kPanelSamples] = {};
-  for (int64_t p = 0; p < dy.count(); ++p) {
-    const float* from = dy.panel(p) + unit * kPanelSamples;
-    for (int64_t i = 0; i < dy.width(p); i += kLanes) {
-      store(load(lanes + i) + load(from + i), lanes + i);
-    }
-  }
-  for (int64_t half = kPanelSamples / 2; half > 0; half /= 2) {
-    for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
-}
-
-void bias_gradient(std::span<const LayerFactors> shares, UnitRange units, float* db) {
-  for (int64_t unit = units.begin; unit < units.end; ++unit) {
-    float sum = unit_sum(shares[0].dy, unit);
-    for (const LayerFactors& share : shares.subspan(1)) sum += unit_sum(share.dy, unit);
-    db[unit - units.begin] = sum;
-  }
-}
-
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace lockstep
@@ -122,7 +98,6 @@ namespace lockstep {
 
 HWY_EXPORT(forward);
 HWY_EXPORT(input_gradient);
-HWY_EXPORT(bias_gradient);
 
 void panel_forward(const LinearWeights& w, ConstPanels x, Panels y) {
   HWY_DYNAMIC_DISPATCH(forward)(w, x, y);
@@ -130,10 +105,6 @@ void panel_forward(const LinearWeights& w, ConstPanels x, Panels y) {
 
 void panel_input_gradient(const LinearWeights& w, ConstPanels dy, Panels dx) {
   HWY_DYNAMIC_DISPATCH(input_gradient)(w, dy, dx);
-}
-
-void panel_bias_gradient(std::span<const LayerFactors> shares, UnitRange units, float* db) {
-  HWY_DYNAMIC_DISPATCH(bias_gradient)(shares, units, db);
 }
 
 }  // namespace lockstep

@@ -50,8 +50,11 @@ struct LayerFactors {
 void panel_weight_gradient(std::span<const LayerFactors> shares, UnitRange units, ShareSum sum,
                            float* dw);
 
-// db[u - begin] = sum over samples of dy[u]: each share in a fixed order of its own, then left to
-// right.
-void panel_bias_gradient(std::span<const LayerFactors> shares, UnitRange units, float* db);
+// db[u - begin] = sum over samples of dy[u], in an order that knows no vector width: a chain of its
+// own for the samples of each lane i = 0 ... 31, sample k (counted through all shares, or through
+// its own where shares are folded) being in lane k % 32; then lane i + lane i + 16, + 8, + 4, + 2,
+// + 1.
+void panel_bias_gradient(std::span<const LayerFactors> shares, UnitRange units, ShareSum sum,
+                         float* db);
 
 }  // namespace lockstep

@@ -66,7 +66,7 @@ int64_t group_samples(const Model& model, const MlpPlan& plan, int64_t capacity)
   return std::min(std::clamp<int64_t>(fitting, 1, 8), panels_of(capacity)) * kPanelSamples;
 }
 
-class PanelStep final : public CpuStep, public FactorStep {
+class PanelStep final : public CpuStep, public SharedPanelStep {
  public:
   PanelStep(const Model& model, const ParameterLayout& layout, const Normalization& normalization,
             const StepMemory& memory, const StepOptions& options)
@@ -85,6 +85,7 @@ class PanelStep final : public CpuStep, public FactorStep {
       slab_size_ = std::max({slab_size_, largest.size() * weight.columns(), stage.outputs});
       slab_units_.push_back(largest.size());
       gradients_.emplace_back(capacity_, stage.outputs);
+      add_pieces(slabs_.size() - 1);
       if (&stage == &plan_.stages.back()) break;
       outputs_.emplace_back(capacity_, stage.outputs);
       output_panels_.emplace_back(group_, stage.outputs);
@@ -123,11 +124,30 @@ class PanelStep final : public CpuStep, public FactorStep {
     const auto workers = static_cast<int>(steps.size());
     if (slab_.empty()) slab_ = Buffer<float>(padded(slab_size_));
     for (size_t l = plan_.stages.size(); l-- > 0;) {
-      shares_.clear();
-      for (FactorStep* step : steps) {
-        shares_.push_back(static_cast<PanelStep*>(step)->factors(l));
-      }
+      collect_shares(steps, l);
       update_slice(l, rank, workers, sum, scalars);
+    }
+  }
+
+  size_t pieces() const override { return pieces_.size(); }
+  Range piece_range(size_t piece) const override { return pieces_[piece].slab.range; }
+
+  void piece_gradient(size_t piece, std::span<FactorStep* const> steps, int rank,
+                      float* gradients) override {
+    const auto& [l, bias, slab] = pieces_[piece];
+    collect_shares(steps, l);
+    const int layer = plan_.stages[l].layer;
+    const auto workers = static_cast<int>(steps.size());
+    if (bias) {
+      const IndexRange own = share_of({0, slab.units.end}, rank, workers);
+      float* const db = gradients + layout_.bias(layer).offset;
+      panel_bias_gradient(shares_, {own.begin, own.end}, ShareSum::chain, db + own.begin);
+    } else {
+      const TensorSpec& weight = layout_.weight(layer);
+      const UnitRange own = rows_of(weight, slab.units, rank, workers);
+      if (own.begin == own.end) return;
+      float* const dw = gradients + weight.offset;
+      weight_gradient(l, shares_, own, ShareSum::chain, dw + own.begin * weight.columns());
     }
   }
 
@@ -172,19 +192,10 @@ class PanelStep final : public CpuStep, public FactorStep {
   }
 
   void weight_gradients(float* gradients, const RangeSink& done) override {
-    for (size_t l = plan_.stages.size(); l-- > 0;) {
-      const LinearStage& stage = plan_.stages[l];
-      const LayerFactors whole = factors(l);
-      const TensorSpec& bias = layout_.bias(stage.layer);
-      panel_bias_gradient({&whole, 1}, {0, stage.outputs}, gradients + bias.offset);
-      done(bias.range());
-      const size_t weight = layout_.weight(stage.layer).offset;
-      const int64_t columns = layout_.weight(stage.layer).columns();
-      for (const Slab& slab : slabs_[l]) {
-        weight_gradient(l, {&whole, 1}, slab.units, ShareSum::chain,
-                        gradients + weight + slab.units.begin * columns);
-        if (!slab.range.empty()) done(slab.range);
-      }
+    FactorStep* const self = this;
+    for (size_t i = 0; i < pieces(); ++i) {
+      piece_gradient(i, {&self, 1}, 0, gradients);
+      if (!piece_range(i).empty()) done(piece_range(i));
     }
   }
 
@@ -225,17 +236,39 @@ class PanelStep final : public CpuStep, public FactorStep {
     }
   }
 
+  // Part of a stage's gradient that is computed at a time: its bias, or a slab of its weight.
+  struct Piece {
+    size_t stage;
+    bool bias;
+    Slab slab;
+  };
+
+  // In front of those of the stages before `l`, which are ready later.
+  void add_pieces(size_t l) {
+    const LinearStage& stage = plan_.stages[l];
+    std::vector<Piece> added;
+    added.push_back({l, true, {{0, stage.outputs}, layout_.bias(stage.layer).range()}});
+    for (const Slab& slab : slabs_[l]) added.push_back({l, false, slab});
+    pieces_.insert(pieces_.begin(), added.begin(), added.end());
+  }
+
+  // Everybody's factors of stage `l`, into shares_.
+  void collect_shares(std::span<FactorStep* const> steps, size_t l) {
+    shares_.clear();
+    for (FactorStep* step : steps) shares_.push_back(static_cast<PanelStep*>(step)->factors(l));
+  }
+
   // Gradient and update of slice `rank` of stage `l`, from shares_.
   void update_slice(size_t l, int rank, int workers, ShareSum sum, const UpdateScalars& scalars) {
     const LinearStage& stage = plan_.stages[l];
     const IndexRange units = share_of({0, stage.outputs}, rank, workers);
-    panel_bias_gradient(shares_, {units.begin, units.end}, slab_.data());
+    panel_bias_gradient(shares_, {units.begin, units.end}, sum, slab_.data());
     clock_.lap(seconds_.compute);
     const size_t bias = layout_.bias(stage.layer).offset;
     apply({bias + units.begin, bias + units.end}, slab_.data(), scalars);
     clock_.lap(seconds_.update);
     const TensorSpec& weight = layout_.weight(stage.layer);
-    const UnitRange rows = rows_of(weight, rank, workers);
+    const UnitRange rows = rows_of(weight, {0, weight.rows()}, rank, workers);
     for (int64_t begin = rows.begin; begin < rows.end; begin += slab_units_[l]) {
       const int64_t end = std::min(begin + slab_units_[l], rows.end);
       weight_gradient(l, shares_, {begin, end}, sum, slab_.data());
@@ -246,14 +279,11 @@ class PanelStep final : public CpuStep, public FactorStep {
     }
   }
 
-  // The stored rows of a weight that belong to slice `rank`.
-  static UnitRange rows_of(const TensorSpec& weight, int rank, int workers) {
-    if (!weight.transposed) {
-      const IndexRange units = share_of({0, weight.rows()}, rank, workers);
-      return {units.begin, units.end};
-    }
-    const IndexRange quads = share_of({0, quads_of(weight.rows())}, rank, workers);
-    return {quads.begin * kQuad, std::min(quads.end * kQuad, weight.rows())};
+  // Of some stored rows of a weight, those that belong to slice `rank`.
+  static UnitRange rows_of(const TensorSpec& weight, UnitRange rows, int rank, int workers) {
+    const int64_t step = weight.transposed ? kQuad : 1;
+    const IndexRange steps = share_of({0, (rows.size() + step - 1) / step}, rank, workers);
+    return {rows.begin + steps.begin * step, std::min(rows.begin + steps.end * step, rows.end)};
   }
 
   void gather_rows(const Batch& part) {
@@ -335,6 +365,7 @@ class PanelStep final : public CpuStep, public FactorStep {
   std::vector<PanelBuffer> output_panels_;  // the same, of a group
   std::vector<PanelBuffer> gradients_;      // of each stage's output before its LayerEnd
   std::vector<std::vector<Slab>> slabs_;    // of each stage's weight
+  std::vector<Piece> pieces_;               // of all stages, in the order of their reports
   std::vector<int64_t> slab_units_;         // of each stage's largest slab
   int64_t slab_size_ = 0;                   // floats of the largest slab
   Buffer<float> slab_;                      // gradients of one, where none are kept
@@ -347,6 +378,10 @@ std::unique_ptr<Step> make_panel_step(const Model& model, const ParameterLayout&
                                       const Normalization& normalization, const StepMemory& memory,
                                       const StepOptions& options) {
   return std::make_unique<PanelStep>(model, layout, normalization, memory, options);
+}
+
+SharedPanelStep* shared_panel_step(Step& step) {
+  return static_cast<PanelStep*>(&step);
 }
 
 size_t panel_step_workspace_bytes(const Model& model, const ParameterLayout& layout,

@@ -59,7 +59,7 @@ std::vector<Option> mode_options() {
       [](auto& s) -> auto& { return s.config.strategy; });
   strategy.default_text = "sync for several workers, else serial";
   Option threads = mode(
-      "threads", "N", "threads inside each worker: bf16 products, eval, predict",
+      "threads", "N", "threads inside each worker",
       [](auto& s) -> auto& { return s.config.threads; });
   threads.commands |= kEval | kPredict;
   Option device = mode(

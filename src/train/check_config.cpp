@@ -144,6 +144,12 @@ void check_strategy_options(const Config& config, Strategy strategy) {
     refuse("--accumulate with --update factors: parts have gradients of their own to add",
            "use --update sliced");
   }
+  if (config.threads > 1) {
+    refuse(fmt::format("--threads {} with --update factors: a worker's threads exchange theirs",
+                       config.threads),
+           fmt::format("use --workers {} alone, or --update sliced",
+                       int64_t{config.workers} * config.threads));
+  }
 }
 
 // What belongs to CPU threads alone.
@@ -241,12 +247,6 @@ void check_ranges(const Config& config) {
 
 void check_combinations(const Config& config, Strategy strategy) {
   check_gpu_options(config, strategy);
-  if (config.threads > 1 && config.model.precision == Precision::fp32) {
-    refuse(
-        fmt::format("--threads {}: a worker's float32 kernels run on one thread", config.threads),
-        fmt::format("use --workers {}, or --precision bf16, whose products take threads",
-                    config.threads));
-  }
   if (strategy == Strategy::serial && config.workers > 1) {
     refuse(
         fmt::format("--strategy serial with --workers {}: serial has one worker", config.workers),

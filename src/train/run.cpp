@@ -21,10 +21,11 @@ int64_t factor_floats(const Model& model, int64_t global_batch) {
 }
 
 // Exchanging gradients, a worker writes all of its own and reads a slice of everybody's. Logistic
-// regression's one-pass step has no factors.
+// regression's one-pass step has no factors, and the threads of a worker exchange theirs already.
 UpdateKind choose_update(const Resolved& resolved, const Model& model) {
   if (resolved.update != UpdateKind::automatic) return resolved.update;
-  const bool exchanged = resolved.config.model.precision == Precision::fp32 && !is_logistic(model);
+  const bool exchanged = resolved.config.model.precision == Precision::fp32 &&
+                         resolved.config.threads == 1 && !is_logistic(model);
   const int64_t gradients = 2 * model.parameter_count();
   return exchanged && factor_floats(model, resolved.global_batch) <= gradients ? UpdateKind::factors
                                                                                : UpdateKind::sliced;
@@ -43,6 +44,18 @@ StateMerge state_merge(const Resolved& resolved, UpdateKind update) {
   return StateMerge::shared;
 }
 
+// A thread alone, and the threads of a library, which inherit their creator's processor, are left
+// to the system.
+std::vector<int> processors_to_pin(const Resolved& resolved, const Model& model,
+                                   const std::vector<int>& usable) {
+  const Config& config = resolved.config;
+  const bool ours =
+      config.threads == 1 || config.model.precision == Precision::fp32 || is_logistic(model);
+  const int64_t threads = int64_t{resolved.workers} * config.threads;
+  const bool pinned = ours && threads > 1 && threads <= static_cast<int64_t>(usable.size());
+  return pinned ? usable : std::vector<int>();
+}
+
 int64_t blocks_of(const Dataset& dataset) {
   if (!dataset.test) return 0;
   return (dataset.test->size() + Run::kEvalBlock - 1) / Run::kEvalBlock;
@@ -51,7 +64,8 @@ int64_t blocks_of(const Dataset& dataset) {
 }  // namespace
 
 Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& model_in,
-         const TrainObserver& observer_in, const std::atomic<int>* stop, int processors)
+         const TrainObserver& observer_in, const std::atomic<int>* stop,
+         const std::vector<int>& usable_processors)
     : resolved(resolved_in),
       config(resolved_in.config),
       dataset(dataset_in),
@@ -62,8 +76,10 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
       steps_per_epoch(sampler.batches(resolved_in.global_batch)),
       schedule(config.schedule, config.optimizer.learning_rate, resolved_in.learning_rate_scale,
                config.epochs, steps_per_epoch),
-      group(resolved_in.workers, config.comm_timeout, processors),
+      group(resolved_in.workers, config.comm_timeout,
+            static_cast<int>(usable_processors.size()) / config.threads),
       gate(resolved_in.workers, stop),
+      processors(processors_to_pin(resolved_in, model_in, usable_processors)),
       values(layout.size()),
       state(layout.size() * config.optimizer.state_count()),
       update(choose_update(resolved_in, model_in)),

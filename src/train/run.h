@@ -24,7 +24,8 @@ enum class StateMerge {
 
 struct Run {
   Run(const Resolved& resolved, const Dataset& dataset, const Model& model,
-      const TrainObserver& observer, const std::atomic<int>* stop, int processors);
+      const TrainObserver& observer, const std::atomic<int>* stop,
+      const std::vector<int>& usable_processors);
 
   const Resolved& resolved;
   const Config& config;
@@ -37,6 +38,9 @@ struct Run {
   Schedule schedule;
   ThreadGroup group;
   StopGate gate;
+  // To pin threads to: those of worker r are [r T, (r + 1) T) for T threads a worker. Empty: the
+  // system places them.
+  std::vector<int> processors;
 
   // The weights that all workers share (serial, sync with a sliced update), else those that every
   // worker starts from and, at checkpoints and at the end, the result.

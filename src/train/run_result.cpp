@@ -143,7 +143,7 @@ RunResult make_result(const Run& run, std::span<const float> values, bool interr
   }
   if (!interrupted) {
     const Clock::time_point start = Clock::now();
-    const EvaluateOptions options{run.resolved.workers, run.resolved.device};
+    const EvaluateOptions options{run.resolved.workers * run.config.threads, run.resolved.device};
     const auto evaluation = [&](const Split& split) {
       return evaluate(run.model, run.dataset.normalization, split, values, options).evaluation;
     };

@@ -68,10 +68,22 @@ void set_start(Run& run, const Checkpoint* resume) {
   }
 }
 
-std::vector<int> processors_to_pin(const Resolved& resolved, const std::vector<int>& usable) {
-  const bool pinned = resolved.workers > 1 && resolved.config.threads == 1 &&
-                      resolved.workers <= static_cast<int>(usable.size());
-  return pinned ? usable : std::vector<int>();
+// The processor of each worker's own thread.
+std::vector<int> workers_processors(const Run& run) {
+  std::vector<int> processors;
+  for (size_t i = 0; i < run.processors.size(); i += run.config.threads) {
+    processors.push_back(run.processors[i]);
+  }
+  return processors;
+}
+
+void warn_of_sharing(const Run& run, size_t processors) {
+  const auto workers = static_cast<size_t>(run.resolved.workers);
+  const size_t threads = workers * static_cast<size_t>(run.config.threads);
+  if (!run.observer.on_warning || threads <= processors) return;
+  run.observer.on_warning(
+      fmt::format("{} {} share {} processors: they take turns, and no speedup can be expected",
+                  threads, threads == workers ? "workers" : "threads", processors));
 }
 
 }  // namespace
@@ -82,17 +94,11 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
   require_trainable(dataset, model);
   const Clock::time_point start = Clock::now();
   const std::vector<int> usable = usable_processors();
-  Run run(resolved, dataset, model, observer, stop, static_cast<int>(usable.size()));
+  Run run(resolved, dataset, model, observer, stop, usable);
   set_start(run, resume);
-  if (observer.on_warning && resolved.workers > static_cast<int>(usable.size())) {
-    observer.on_warning(
-        fmt::format("{} workers share {} processors: they take turns, and no "
-                    "speedup can be expected",
-                    resolved.workers, usable.size()));
-  }
+  warn_of_sharing(run, usable.size());
   run.created = start;
-  run_team(run.group, processors_to_pin(resolved, usable),
-           [&](int rank) { run_strategy(run, rank); });
+  run_team(run.group, workers_processors(run), [&](int rank) { run_strategy(run, rank); });
 
   TrainedModel trained;
   const bool interrupted = run.gate.stopped();

@@ -7,12 +7,14 @@
 #include <exception>
 
 #include "lockstep/error.h"
+#include "train/denormals.h"
+#include "train/processors.h"
 
 namespace lockstep {
 
 namespace {
 
-StepOptions step_options(const Run& run) {
+StepOptions step_options(const Run& run, int rank) {
   StepOptions options;
   options.max_batch = std::max(run.resolved.per_worker_batch, Run::kEvalBlock);
   options.optimizer = run.config.optimizer;
@@ -20,6 +22,11 @@ StepOptions step_options(const Run& run) {
   options.seed = run.config.seed;
   options.accumulate = run.config.accumulate;
   options.threads = run.config.threads;
+  options.spins = run.group.policy().spins;
+  options.thread_start = [&run, rank](int thread) {
+    if (!run.processors.empty()) pin_to(run.processors[rank * run.config.threads + thread]);
+    flush_denormals();
+  };
   const double bucket_mb = run.config.bucket_mb.value_or(0.0);
   if (std::isfinite(bucket_mb)) options.slab_bytes = static_cast<size_t>(bucket_mb * 1e6);
   return options;
@@ -47,7 +54,7 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
   memory_.gradients = own_gradients_.span();
   backend_ = make_backend(run.resolved.device, rank);
   step_ = backend_->compile(run.model, run.layout, run.dataset.normalization, memory_,
-                            step_options(run));
+                            step_options(run, rank));
   samples_.resize(run.resolved.per_worker_batch);
   epoch_ = run.start.epoch;
   step_in_epoch_ = run.start.step;

@@ -206,6 +206,14 @@ TEST(PanelGemm, SharesInOneChainHaveTheBitsOfOneShare) {
     panel_weight_gradient(shares.factors, {0, 11}, ShareSum::chain, dw.data());
     panel_weight_gradient(shares.factors, {11, outputs}, ShareSum::chain, dw.data() + 11 * inputs);
     EXPECT_EQ(dw, whole);
+    std::vector<float> sums(outputs), db(outputs + 1, kGuard);
+    const LayerFactors all{dy.view(), x.view()};
+    panel_bias_gradient({&all, 1}, {0, outputs}, ShareSum::chain, sums.data());
+    panel_bias_gradient(shares.factors, {0, 11}, ShareSum::chain, db.data());
+    panel_bias_gradient(shares.factors, {11, outputs}, ShareSum::chain, db.data() + 11);
+    EXPECT_EQ(db.back(), kGuard);
+    db.pop_back();
+    EXPECT_EQ(db, sums);
   });
 }
 
@@ -219,14 +227,14 @@ TEST(PanelGemm, FoldedSharesAreCompleteGradientsAddedLeftToRight) {
     for (size_t i = 0; i < shares.factors.size(); ++i) {
       std::vector<float> dw(outputs * inputs), db(outputs);
       weight_gradient(shares.dy[i], shares.x[i], {0, outputs}, dw.data());
-      panel_bias_gradient({&shares.factors[i], 1}, {0, outputs}, db.data());
+      panel_bias_gradient({&shares.factors[i], 1}, {0, outputs}, ShareSum::chain, db.data());
       for (size_t j = 0; j < dw.size(); ++j) weights[j] = i == 0 ? dw[j] : weights[j] + dw[j];
       for (size_t j = 0; j < db.size(); ++j) biases[j] = i == 0 ? db[j] : biases[j] + db[j];
     }
     std::vector<float> dw(outputs * inputs, kGuard), db(outputs, kGuard);
     panel_weight_gradient(shares.factors, {0, outputs}, ShareSum::fold, dw.data());
-    panel_bias_gradient(shares.factors, {0, 5}, db.data());
-    panel_bias_gradient(shares.factors, {5, outputs}, db.data() + 5);
+    panel_bias_gradient(shares.factors, {0, 5}, ShareSum::fold, db.data());
+    panel_bias_gradient(shares.factors, {5, outputs}, ShareSum::fold, db.data() + 5);
     EXPECT_EQ(dw, weights);
     EXPECT_EQ(db, biases);
   });
@@ -255,7 +263,7 @@ TEST(PanelGemm, BiasGradientHasTheSameBitsOnEveryInstructionSet) {
       for_each_target([&] {
         std::vector<float> db(outputs + 1, kGuard);
         const LayerFactors share{dy.view(), {}};
-        panel_bias_gradient({&share, 1}, {0, outputs}, db.data());
+        panel_bias_gradient({&share, 1}, {0, outputs}, ShareSum::chain, db.data());
         for (int64_t o = 0; o < outputs; ++o) {
           const Expected e = chain(
               samples, 0.0f, [](int64_t) { return 1.0f; }, [&](int64_t i) { return dy.at(i, o); });

@@ -142,7 +142,6 @@ std::vector<Refusal> out_of_range() {
       {"--workers 0", [](Config& c) { c.workers = 0; }},
       {"--workers 1025", [](Config& c) { c.workers = 1025; }},
       {"--threads 0", [](Config& c) { c.threads = 0; }},
-      {"--threads 2", [](Config& c) { c.threads = 2; }},
       {"--epochs 0", [](Config& c) { c.epochs = 0; }},
       {"--accumulate 0", [](Config& c) { c.accumulate = 0; }},
       {"--dropout 1.5", [](Config& c) { c.model.dropout = 1.5; }},
