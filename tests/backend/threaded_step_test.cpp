@@ -17,7 +17,7 @@ using testing::Recorder;
 using testing::Samples;
 using testing::scaling_for;
 
-constexpr int kThreadCounts[] = {2, 3, 8};
+constexpr int kThreadCounts[] = {2, 5};
 
 std::vector<Job> networks() {
   std::vector<Job> networks;
