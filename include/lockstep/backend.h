@@ -163,6 +163,9 @@ class Backend {
   virtual std::unique_ptr<Step> compile(const Model& model, const ParameterLayout& layout,
                                         const Normalization& normalization,
                                         const StepMemory& memory, const StepOptions& options) = 0;
+  // Whether train() works in StepMemory::gradients. Where it does not, a step whose gradients() and
+  // update() are never called may have none.
+  virtual bool train_needs_gradients(const Model& model, const StepOptions& options) const = 0;
   // Bytes that compile() will allocate, for --dry-run and refusals.
   virtual size_t workspace_bytes(const Model& model, const ParameterLayout& layout,
                                  const StepOptions& options) const = 0;

@@ -12,10 +12,16 @@
 
 namespace lockstep {
 
-enum class FeatureType { float32, uint8 };
+// bfloat16 is no data set's own: features that were normalised and rounded for a training.
+enum class FeatureType { float32, uint8, bfloat16 };
 
 constexpr size_t bytes_of(FeatureType type) {
-  return type == FeatureType::float32 ? 4 : 1;
+  switch (type) {
+    case FeatureType::float32: return 4;
+    case FeatureType::bfloat16: return 2;
+    case FeatureType::uint8: return 1;
+  }
+  return 0;
 }
 
 // Row-major features [rows, columns] as stored: uint8 stays uint8. The memory is owned through

@@ -38,6 +38,10 @@ struct TrainedModel {
 // Builds the model that the configuration names for this data set.
 Model make_model(const ModelConfig& config, int64_t features, int classes);
 
+// Throws what train() would refuse before it starts: Error{data} for data without labels or with
+// other features than the model's, Error{usage} for options that this model has no use for.
+void require_trainable(const Resolved& resolved, const Dataset& dataset, const Model& model);
+
 // Trains. `stop`, where not null, is polled every step: non-zero ends the run within a step with
 // status interrupted. Throws Error; kind `diverged` names the step. With config.out set,
 // checkpoints go to `out/checkpoints/`. `resume` continues a training state (position, optimizer).

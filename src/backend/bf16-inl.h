@@ -52,13 +52,6 @@ HWY_INLINE void store_bf16_tail(HalfVector values, Bf16* to, size_t count) {
   std::memcpy(to, lanes, count * sizeof(Bf16));
 }
 
-HWY_INLINE FloatVector load_bf16(const Bf16* from) {
-  const HalfTag d;
-  const hn::Rebind<uint16_t, HalfTag> halves;
-  const HalfVector low = hn::PromoteTo(d, hn::LoadU(halves, &from->bits));
-  return hn::BitCast(FloatTag(), hn::ShiftLeft<16>(low));
-}
-
 // Rows `row` and, where `has_odd`, row + 1 of a matrix of `columns` columns, as RoundedRows wants
 // them. load(odd, load_at) gives a vector of one of the two, load_at as for_each_vector's.
 template <class Load>

@@ -22,4 +22,8 @@ inline Bf16 to_bf16(float value) {
   return {static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16)};
 }
 
+// Values that are readable beyond the last of FeatureType::bfloat16, so that vectors of them are
+// read whole.
+inline constexpr int64_t kBf16Slack = 32;
+
 }  // namespace lockstep

@@ -96,13 +96,13 @@ void mask(Matrix dy, const Bf16* y, float scale) {
     const Bf16* outputs = y + i * dy.columns;
     int64_t j = 0;
     for (; j + kStep <= dy.columns; j += kStep) {
-      store(masked(load(gradients + j).raw, load_bf16(outputs + j)), gradients + j);
+      store(masked(load(gradients + j).raw, load(outputs + j).raw), gradients + j);
     }
     if (j == dy.columns) continue;
     const auto rest = static_cast<size_t>(dy.columns - j);
     HWY_ALIGN Bf16 tail[kLanes] = {};
     std::memcpy(tail, outputs + j, rest * sizeof(Bf16));
-    store_tail(masked(load_tail(gradients + j, rest).raw, load_bf16(tail)), gradients + j, rest);
+    store_tail(masked(load_tail(gradients + j, rest).raw, load(tail).raw), gradients + j, rest);
   }
 }
 

@@ -26,7 +26,7 @@ struct RoundedRows {
 // zeros. REQUIRES: `first` even.
 void round_rows(ConstMatrix from, Activation activation, const RoundedRows& to, int64_t first);
 
-// The same of a batch's features, normalised: what gather() and round_rows() give.
+// The same of a batch's float32 or uint8 features, normalised: what gather() and round_rows() give.
 void round_features(const Batch& batch, const FeatureScaling& scaling, const RoundedRows& to);
 
 // Zeroes the rows from `first` on, which is even, to the end of the padding.

@@ -9,13 +9,9 @@
 namespace lockstep {
 namespace {
 
-void check_precision(const Model& model, Precision precision) {
+void check_precision(Precision precision) {
   if (precision == Precision::tf32) {
     throw Error(ErrorKind::device, "CPUs have no tf32 arithmetic", "use --precision fp32");
-  }
-  if (precision == Precision::bf16 && is_logistic(model)) {
-    throw Error(ErrorKind::device, "this version has no bfloat16 logistic regression on CPUs",
-                "use --precision fp32");
   }
 }
 
@@ -24,7 +20,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Step> compile(const Model& model, const ParameterLayout& layout,
                                 const Normalization& normalization, const StepMemory& memory,
                                 const StepOptions& options) override {
-    check_precision(model, options.precision);
+    check_precision(options.precision);
     if (is_logistic(model)) {
       return make_logistic_step(model, layout, normalization, memory, options);
     }
@@ -35,6 +31,11 @@ class CpuBackend final : public Backend {
       return make_threaded_step(model, layout, normalization, memory, options);
     }
     return make_panel_step(model, layout, normalization, memory, options);
+  }
+
+  // Panel steps apply a slab's gradient from memory of their own.
+  bool train_needs_gradients(const Model& model, const StepOptions& options) const override {
+    return options.accumulate > 1 || options.precision == Precision::bf16 || is_logistic(model);
   }
 
   size_t workspace_bytes(const Model& model, const ParameterLayout& layout,

@@ -56,6 +56,11 @@ void gather_bytes(const Batch& batch, const float* scale, const float* offset, f
   gather_rows<uint8_t>(batch, scale, offset, rows, stride);
 }
 
+void gather_halves(const Batch& batch, const float* scale, const float* offset, float* rows,
+                   int64_t stride) {
+  gather_rows<Bf16>(batch, scale, offset, rows, stride);
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace lockstep
@@ -68,6 +73,7 @@ namespace lockstep {
 
 HWY_EXPORT(gather_floats);
 HWY_EXPORT(gather_bytes);
+HWY_EXPORT(gather_halves);
 
 FeatureScaling::FeatureScaling(const Normalization& normalization, int64_t columns) {
   if (normalization.identity()) return;
@@ -102,10 +108,15 @@ Batch part_of(const Batch& batch, int i, int parts) {
 
 void gather(const Batch& batch, const FeatureScaling& scaling, float* rows, int64_t stride) {
   if (batch.size() == 0) return;
-  if (batch.data->features.type == FeatureType::uint8) {
-    HWY_DYNAMIC_DISPATCH(gather_bytes)(batch, scaling.scale(), scaling.offset(), rows, stride);
-  } else {
-    HWY_DYNAMIC_DISPATCH(gather_floats)(batch, scaling.scale(), scaling.offset(), rows, stride);
+  const float* const scale = scaling.scale();
+  const float* const offset = scaling.offset();
+  switch (batch.data->features.type) {
+    case FeatureType::float32:
+      return HWY_DYNAMIC_DISPATCH(gather_floats)(batch, scale, offset, rows, stride);
+    case FeatureType::uint8:
+      return HWY_DYNAMIC_DISPATCH(gather_bytes)(batch, scale, offset, rows, stride);
+    case FeatureType::bfloat16:
+      return HWY_DYNAMIC_DISPATCH(gather_halves)(batch, scale, offset, rows, stride);
   }
 }
 

@@ -137,6 +137,10 @@ Sums run_bytes(const Pass& pass) {
   return run<false, uint8_t>(pass);
 }
 
+Sums run_halves(const Pass& pass) {
+  return run<false, Bf16>(pass);
+}
+
 // gradient = scale * gradient + offset * bias_gradient: what folding the scaling into the weights
 // leaves to be done for the gradient.
 void unfold(const float* scale, const float* offset, float bias_gradient, float* gradient,
@@ -157,18 +161,24 @@ namespace lockstep {
 
 HWY_EXPORT(run_floats);
 HWY_EXPORT(run_bytes);
+HWY_EXPORT(run_halves);
 HWY_EXPORT(unfold);
 
 LogisticPass::LogisticPass(const FeatureScaling& scaling, int64_t columns)
     : scaling_(scaling), columns_(columns), folded_(scaling.identity() ? 0 : columns) {}
 
 LogisticPass::Sums LogisticPass::run(Request request) {
-  if (request.batch.data->features.type == FeatureType::float32) {
+  const FeatureType type = request.batch.data->features.type;
+  if (type == FeatureType::float32) {
     request.scale = scaling_.scale();
     request.offset = scaling_.offset();
     return HWY_DYNAMIC_DISPATCH(run_floats)(request);
   }
-  if (scaling_.identity()) return HWY_DYNAMIC_DISPATCH(run_bytes)(request);
+  const auto run_stored = [type](const Request& pass) {
+    return type == FeatureType::uint8 ? HWY_DYNAMIC_DISPATCH(run_bytes)(pass)
+                                      : HWY_DYNAMIC_DISPATCH(run_halves)(pass);
+  };
+  if (scaling_.identity()) return run_stored(request);
   double folded_bias = request.bias;
   for (int64_t j = 0; j < columns_; ++j) {
     folded_[j] = request.weights[j] * scaling_.scale()[j];
@@ -176,7 +186,7 @@ LogisticPass::Sums LogisticPass::run(Request request) {
   }
   request.weights = folded_.data();
   request.bias = static_cast<float>(folded_bias);
-  const Sums sums = HWY_DYNAMIC_DISPATCH(run_bytes)(request);
+  const Sums sums = run_stored(request);
   if (request.gradient) {
     HWY_DYNAMIC_DISPATCH(unfold)
     (scaling_.scale(), scaling_.offset(), sums.bias_gradient, request.gradient, columns_);

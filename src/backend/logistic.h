@@ -1,6 +1,7 @@
-// Logistic regression's loss and gradient in one pass over the data set's own rows: no gather, no
-// copy. Blocks of rows that stay in the first-level cache are read twice, once for the logits and
-// once to accumulate the gradient.
+// Logistic regression's loss and gradient in one pass over the data set's own rows, of any type: no
+// gather, no copy. Bytes and bf16 become float32 in registers; all sums are float32. Blocks of rows
+// that stay in the first-level cache are read twice, once for the logits and once to accumulate the
+// gradient.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ class LogisticPass {
     const Batch& batch;
     const float* weights;
     float bias;
-    const float* scale;   // of float features; null for the identity and for bytes, whose scaling
-    const float* offset;  // is folded into the weights
+    const float* scale;   // of float features; null for the identity and for other types, whose
+    const float* offset;  // scaling is folded into the weights
     float* gradient;      // null: loss alone
     float* logits;        // null: not wanted
   };

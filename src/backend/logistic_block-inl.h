@@ -65,11 +65,13 @@ HWY_INLINE void take_labels(const Batch& batch, int64_t first, int64_t count, fl
 // Cache lines to ask for, a few at each call, so that memory works while the loops compute:
 // hardware alone fetches in the loop that reads and idles in the others.
 struct PrefetchStream {
-  const float* next = nullptr;
+  const void* next = nullptr;
   int64_t lines = 0;  // a call; beyond the data they are harmless
 
   HWY_INLINE void fetch() {
-    for (int64_t i = 0; i < lines; ++i, next += 16) hwy::Prefetch(next);
+    const auto* line = static_cast<const uint8_t*>(next);
+    for (int64_t i = 0; i < lines; ++i, line += 64) hwy::Prefetch(line);
+    next = line;
   }
 };
 

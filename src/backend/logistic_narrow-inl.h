@@ -20,14 +20,14 @@ namespace HWY_NAMESPACE {
 inline constexpr int kGradientGroup = 8;
 
 // Rows of V vectors, of which the last holds `rest` columns: the data set's own where they are
-// adjacent floats that need no scaling, else a copy in the first-level cache.
-template <int V>
+// adjacent floats or bf16 that need no scaling, else a copy in the first-level cache.
+template <int V, class T>
 struct NarrowRows {
-  const float* data;
+  const T* data;
   int64_t stride;
   size_t rest;
 
-  HWY_INLINE Floats load_vector(const float* row, int v) const {
+  HWY_INLINE Floats load_vector(const T* row, int v) const {
     return v + 1 < V ? load(row + v * kLanes) : load_tail(row + v * kLanes, rest);
   }
 
@@ -35,7 +35,7 @@ struct NarrowRows {
   template <int N, class Call>
   HWY_INLINE void for_each(int64_t first, const Call& call) const {
     constexpr int kFour = N < 4 ? N : 4;
-    const float* four = data + first * stride;
+    const T* four = data + first * stride;
     unroll<N / kFour>([&](auto group) __attribute__((always_inline)) HWY_ATTR {
       unroll<kFour>([&](auto i) __attribute__((always_inline)) HWY_ATTR {
         call(std::integral_constant<int, group * kFour + i>(), four + i * stride);
@@ -60,15 +60,15 @@ HWY_INLINE void stage_rows(const LogisticPass::Request& pass, const Block<T>& bl
 }
 
 // logits[i] = weights . row i + bias for a whole block.
-template <int V>
-HWY_INLINE void narrow_logits(const NarrowRows<V>& rows, const Floats* weights, float bias,
+template <int V, class T>
+HWY_INLINE void narrow_logits(const NarrowRows<V, T>& rows, const Floats* weights, float bias,
                               float* logits, PrefetchStream& ahead) {
   constexpr int kGroup = static_cast<int>(kLanes);
   for (int64_t first = 0; first < kBlockRows; first += kGroup) {
     FloatVector products[kGroup];
     ahead.fetch();
     rows.template for_each<kGroup>(
-        first, [&](auto i, const float* row) __attribute__((always_inline)) HWY_ATTR {
+        first, [&](auto i, const T* row) __attribute__((always_inline)) HWY_ATTR {
           Floats sum = rows.load_vector(row, 0) * weights[0];
           unroll<V - 1>([&](auto v) __attribute__((always_inline))
                         HWY_ATTR { sum = fma(rows.load_vector(row, v + 1), weights[v + 1], sum); });
@@ -87,13 +87,14 @@ class NarrowGradient {
                         HWY_ATTR { sums_[i / kChains][i % kChains] = Floats(0.0f); });
   }
 
-  HWY_INLINE void add(const NarrowRows<V>& rows, const float* errors, PrefetchStream& ahead) {
+  template <class T>
+  HWY_INLINE void add(const NarrowRows<V, T>& rows, const float* errors, PrefetchStream& ahead) {
     Floats sums[V][kChains];  // in registers: `this` would be stored to after every row
     copy(sums_, sums);
     for (int64_t first = 0; first < kBlockRows; first += kGradientGroup) {
       ahead.fetch();
       rows.template for_each<kGradientGroup>(
-          first, [&](auto i, const float* row) __attribute__((always_inline)) HWY_ATTR {
+          first, [&](auto i, const T* row) __attribute__((always_inline)) HWY_ATTR {
             const Floats error(errors[first + i]);
             unroll<V>([&](auto v) __attribute__((always_inline)) HWY_ATTR {
               Floats& sum = sums[v][i % kChains];
@@ -136,13 +137,14 @@ class NarrowPass {
       : pass_(pass),
         labelled_(!pass.batch.data->labels.empty()),
         rest_(static_cast<size_t>(pass.batch.data->features.columns) - (V - 1) * kLanes) {
-    const NarrowRows<V> weights{pass.weights, 0, rest_};
+    const NarrowRows<V, float> weights{pass.weights, 0, rest_};
     unroll<V>([&](auto v) __attribute__((always_inline))
               HWY_ATTR { weights_[v] = weights.load_vector(pass.weights, v); });
   }
 
   // Rows [first, first + count) of the batch; REQUIRES: kBlockRows rows readable.
-  HWY_INLINE void add(const NarrowRows<V>& rows, int64_t first, int64_t count,
+  template <class T>
+  HWY_INLINE void add(const NarrowRows<V, T>& rows, int64_t first, int64_t count,
                       PrefetchStream ahead = {}) {
     narrow_logits(rows, weights_, pass_.bias, logits_, ahead);
     if (pass_.logits) std::copy_n(logits_, count, pass_.logits + first);
@@ -187,7 +189,8 @@ HWY_INLINE void add_staged(const LogisticPass::Request& pass, int64_t first,
       hwy::Prefetch(ahead.rows[i] + batch.data->features.columns - 1);
     }
     stage_rows<V, scaled>(pass, block, narrow.rest(), staged);
-    narrow.add({staged, V * static_cast<int64_t>(kLanes), narrow.rest()}, first, block.count);
+    const NarrowRows<V, float> rows{staged, V * static_cast<int64_t>(kLanes), narrow.rest()};
+    narrow.add(rows, first, block.count);
   }
 }
 
@@ -195,17 +198,19 @@ template <int V, bool scaled, class T>
 HWY_INLINE LogisticPass::Sums run_narrow(const LogisticPass::Request& pass) {
   NarrowPass<V> narrow(pass);
   int64_t first = 0;
-  if constexpr (!scaled && std::is_same_v<T, float>) {
+  if constexpr (!scaled && !std::is_same_v<T, uint8_t>) {
     constexpr int64_t kAhead = 2;  // blocks
     const Batch& batch = pass.batch;
     const int64_t columns = batch.data->features.columns;
     for (; batch.contiguous && first + kBlockRows <= batch.size(); first += kBlockRows) {
-      const float* rows = batch.data->features.float_row(batch.contiguous_range.begin + first);
+      const T* const rows = static_cast<const T*>(batch.data->features.data) +
+                            (batch.contiguous_range.begin + first) * columns;
       // Each of the phases' iterations asks for its share of a block.
       constexpr int64_t kIterations = 2 * kBlockRows / kLanes + kBlockRows / kGradientGroup;
-      const int64_t lines = (kBlockRows * columns / 16 + kIterations - 1) / kIterations;
-      narrow.add({rows, columns, narrow.rest()}, first, kBlockRows,
-                 {rows + kAhead * kBlockRows * columns, lines});
+      constexpr int64_t kLine = 64 / sizeof(T);
+      const int64_t lines = (kBlockRows * columns / kLine + kIterations - 1) / kIterations;
+      const NarrowRows<V, T> block{rows, columns, narrow.rest()};
+      narrow.add(block, first, kBlockRows, {rows + kAhead * kBlockRows * columns, lines});
     }
   }
   add_staged<V, scaled, T>(pass, first, narrow);

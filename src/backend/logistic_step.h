@@ -1,6 +1,8 @@
 // The step of binary logistic regression: one pass over the data set's rows. With several threads
 // each passes over a share of them, and their sums are added in the order of the threads: the same
 // bits run after run for the same number of threads, and others for another.
+//
+// It computes in float32 whatever the precision: bf16 is one of the features' types.
 #pragma once
 
 #include <memory>

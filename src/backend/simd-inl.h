@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "backend/bf16.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 #include "lockstep/math.h"
@@ -82,6 +83,13 @@ HWY_INLINE Floats load(const uint8_t* from) {
   const hn::Rebind<int32_t, FloatTag> ints;
   return Floats(hn::ConvertTo(FloatTag(), hn::PromoteTo(ints, hn::LoadU(bytes, from))));
 }
+// So do bf16.
+HWY_INLINE Floats load(const Bf16* from) {
+  const hn::RebindToUnsigned<FloatTag> words;
+  const hn::Rebind<uint16_t, FloatTag> halves;
+  const auto low = hn::PromoteTo(words, hn::LoadU(halves, &from->bits));
+  return Floats(hn::BitCast(FloatTag(), hn::ShiftLeft<16>(low)));
+}
 // Words keep their bits.
 HWY_INLINE Floats load(const uint32_t* from) {
   return Floats(hn::BitCast(FloatTag(), hn::LoadU(hn::ScalableTag<uint32_t>(), from)));
@@ -90,7 +98,7 @@ HWY_INLINE void store(Floats value, float* to) {
   hn::StoreU(value.raw, FloatTag(), to);
 }
 
-// The first `count` < kLanes values, zeros above. Touches no byte beyond them.
+// The first `count` < kLanes values, zeros above. Touches no byte beyond them, but for bf16.
 template <class T>
 HWY_INLINE Floats load_tail(const T* from, size_t count) {
   HWY_ALIGN T lanes[kLanes] = {};
@@ -104,6 +112,10 @@ HWY_INLINE Floats load_tail(const float* from, size_t count) {
     return Floats(hn::MaskedLoad(hn::FirstN(d, count), d, from));
   }
   return load_tail<float>(from, count);
+}
+// Features have kBf16Slack values behind them: a whole vector is read, and cut in a register.
+HWY_INLINE Floats load_tail(const Bf16* from, size_t count) {
+  return Floats(hn::IfThenElseZero(hn::FirstN(FloatTag(), count), load(from).raw));
 }
 HWY_INLINE void store_tail(Floats value, float* to, size_t count) {
   HWY_ALIGN float lanes[kLanes];

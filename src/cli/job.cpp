@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <variant>
 
 #include "cli/toml_file.h"
@@ -11,6 +12,8 @@
 #include "lockstep/error.h"
 #include "report/format.h"
 #include "train/check_config.h"
+#include "train/rounded_data.h"
+#include "train/run.h"
 #include "train/sparse_input.h"
 
 namespace lockstep::cli {
@@ -20,7 +23,42 @@ namespace {
 // More samples than any data set has: for checks that come before the data is read.
 constexpr int64_t kAnySamples = int64_t{1} << 40;
 
+constexpr char kBytes[] = "bytes";
+
+bool is_utf8(const std::string& text) {
+  try {
+    return !Json(text).dump().empty();
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
+Json encode_text(const Json& value) {
+  if (!value.is_string()) return value;
+  const auto& text = value.get_ref<const std::string&>();
+  if (is_utf8(text)) return value;
+  std::string digits;
+  for (const char byte : text) digits += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return {{kBytes, digits}};
+}
+
+// The text of {"bytes": ...}, up to where it is none.
+std::string decode_text(const Json& value) {
+  const auto found = value.find(kBytes);
+  if (found == value.end() || !found->is_string()) return json_text(value);
+  const auto& digits = found->get_ref<const std::string&>();
+  std::string text;
+  for (size_t i = 0; i + 1 < digits.size(); i += 2) {
+    unsigned byte = 0;
+    const char* const end = digits.data() + i + 2;
+    if (std::from_chars(digits.data() + i, end, byte, 16).ptr != end) break;
+    text += static_cast<char>(byte);
+  }
+  return text;
+}
+
 std::string text_of(const Json& value) {
+  if (value.is_object()) return decode_text(value);
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) return json_text(value);
   std::string text;
@@ -49,6 +87,12 @@ void load_settings(Session& session, const GivenValues& base) {
   finish(settings);
   if (!(invocation.command->options & kTraining)) check_ranges(settings.config);
   session.console.set_quiet(settings.quiet);
+}
+
+std::string config_for_checkpoint(const Json& config) {
+  Json encoded = config;
+  for (Json& value : encoded) value = encode_text(value);
+  return json_text(encoded);
 }
 
 GivenValues values_of_config(const std::string& config_json) {
@@ -115,7 +159,8 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
   const Config& config = resolved.config;
   const ParameterLayout layout(model, choose_first_weight(config, dataset, model));
   const auto workers = static_cast<size_t>(resolved.workers);
-  const size_t copies = 2 + static_cast<size_t>(config.optimizer.state_count());
+  const size_t copies = 1 + static_cast<size_t>(keeps_gradients(resolved, model)) +
+                        static_cast<size_t>(config.optimizer.state_count());
 
   StepOptions options;
   options.max_batch = resolved.per_worker_batch;
@@ -127,6 +172,7 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
   MemoryEstimate estimate;
   estimate.data = dataset.train.features.bytes() + dataset.train.labels.size() * sizeof(int32_t);
   if (dataset.test) estimate.data += dataset.test->features.bytes();
+  if (reads_rounded_data(resolved, model)) estimate.rounded = rounded_bytes(dataset);
   estimate.parameters = workers * copies * layout.size() * sizeof(float);
   estimate.workspace =
       workers * make_backend(resolved.device, 0)->workspace_bytes(model, layout, options);
@@ -135,7 +181,7 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
 
 void require_memory(const Resolved& resolved, const Dataset& dataset, const Model& model) {
   const MemoryEstimate estimate = estimate_memory(resolved, dataset, model);
-  const auto needed = static_cast<double>(estimate.parameters + estimate.workspace);
+  const auto needed = static_cast<double>(estimate.total() - estimate.data);
   const auto available = static_cast<double>(available_memory());
   if (needed <= available) return;
   throw Error(ErrorKind::runtime,

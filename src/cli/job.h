@@ -16,6 +16,10 @@ namespace lockstep::cli {
 // `base`, where not empty, is the weakest source: the configuration that a resumed run had.
 void load_settings(Session& session, const GivenValues& base = {});
 
+// The configuration as a checkpoint keeps it. JSON is UTF-8, which a path need not be: such a text
+// becomes {"bytes": its bytes in hexadecimal}.
+std::string config_for_checkpoint(const Json& config);
+
 // The configuration in a checkpoint (Checkpoint::config_json) as a source of settings. Values that
 // this version does not know are left out.
 GivenValues values_of_config(const std::string& config_json);
@@ -36,10 +40,11 @@ std::string describe_model(const Model& model);
 
 // "234 MB": data, and for each worker weights, gradients, optimizer state and workspace.
 struct MemoryEstimate {
-  size_t data = 0;
+  size_t data = 0;        // as loaded
+  size_t rounded = 0;     // the copy of the features that bf16 logistic regression trains on
   size_t parameters = 0;  // weights, gradients and state of all workers
   size_t workspace = 0;   // of all workers
-  size_t total() const { return data + parameters + workspace; }
+  size_t total() const { return data + rounded + parameters + workspace; }
 };
 MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
                                const Model& model);

@@ -45,7 +45,7 @@ std::vector<Option> model_options() {
           "dropout", "P", "drop hidden units with probability P while training",
           [](auto& s) -> auto& { return s.config.model.dropout; }),
       model(
-          "precision", "KIND", "fp32 or bf16 (products in bfloat16, needs AVX512_BF16 or AMX)",
+          "precision", "KIND", "fp32 or bf16 (an MLP needs AVX512_BF16 or AMX)",
           [](auto& s) -> auto& { return s.config.model.precision; }),
   };
 }

@@ -81,7 +81,7 @@ std::string dry_run_report(const Settings& settings, const Resolved& resolved,
       resolved.workers == 1 ? "" : "s", resolved.global_batch, resolved.per_worker_batch,
       format_integer(steps), describe_model(model), format_integer(model.parameter_count()),
       model.flop_per_sample() / 1e6, format_bytes(static_cast<double>(memory.total())),
-      format_bytes(static_cast<double>(memory.data)),
+      format_bytes(static_cast<double>(memory.data + memory.rounded)),
       format_bytes(static_cast<double>(memory.parameters)),
       format_bytes(static_cast<double>(memory.workspace)));
 }
@@ -95,7 +95,7 @@ Json dry_run_json(const Resolved& resolved, const Dataset& dataset, const Model&
           {"parameters", model.parameter_count()},
           {"flop_per_sample", model.flop_per_sample()},
           {"memory_bytes",
-           {{"data", memory.data},
+           {{"data", memory.data + memory.rounded},
             {"parameters", memory.parameters},
             {"workspace", memory.workspace},
             {"total", memory.total()}}}};
@@ -204,9 +204,10 @@ int train_command(Session& session) {
   }
   const Dataset dataset = load_job_data(session);
   Resolved resolved = resolve(config, dataset.train.size());
-  resolved.config_json = json_text(session.document.config);
+  resolved.config_json = config_for_checkpoint(session.document.config);
   const Model model = make_model(config.model, dataset.features(), dataset.classes);
   describe_job(session, resolved, model);
+  require_trainable(resolved, dataset, model);
   if (settings.dry_run) {
     session.document.more["dry_run"] = dry_run_json(resolved, dataset, model);
     session.print(dry_run_report(settings, resolved, dataset, model));

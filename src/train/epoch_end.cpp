@@ -60,7 +60,7 @@ bool Worker::evaluation_is_due() const {
 
 // Blocks of a fixed size, dealt to the workers in turn: sums do not depend on how many there are.
 void Worker::evaluate_blocks() {
-  const Split& test = *run_.dataset.test;
+  const Split& test = run_.test_part();
   const auto blocks = static_cast<int64_t>(run_.eval_blocks.size());
   for (int64_t block = rank_; block < blocks; block += size()) {
     Batch batch;

@@ -1,4 +1,3 @@
-#include "lockstep/error.h"
 #include "train/strategies.h"
 
 namespace lockstep {
@@ -12,10 +11,6 @@ class FactorExchange {
  public:
   explicit FactorExchange(Worker& worker)
       : worker_(worker), group_(worker.run().group), step_(worker.step().factor_step()) {
-    if (!step_) {
-      throw Error(ErrorKind::usage, "--update factors: this model's step has none to exchange",
-                  "use --update sliced");
-    }
     worker.run().slots[worker.rank()].factors = step_;
   }
 

@@ -20,15 +20,13 @@ int64_t factor_floats(const Model& model, int64_t global_batch) {
   return global_batch * widths;
 }
 
-// Exchanging gradients, a worker writes all of its own and reads a slice of everybody's. Logistic
-// regression's one-pass step has no factors, and the threads of a worker exchange theirs already.
+// Exchanging gradients, a worker writes all of its own and reads a slice of everybody's.
 UpdateKind choose_update(const Resolved& resolved, const Model& model) {
   if (resolved.update != UpdateKind::automatic) return resolved.update;
-  const bool exchanged = resolved.config.model.precision == Precision::fp32 &&
-                         resolved.config.threads == 1 && !is_logistic(model);
   const int64_t gradients = 2 * model.parameter_count();
-  return exchanged && factor_floats(model, resolved.global_batch) <= gradients ? UpdateKind::factors
-                                                                               : UpdateKind::sliced;
+  return has_factors(resolved, model) && factor_floats(model, resolved.global_batch) <= gradients
+             ? UpdateKind::factors
+             : UpdateKind::sliced;
 }
 
 StateMerge state_merge(const Resolved& resolved, UpdateKind update) {
@@ -56,12 +54,41 @@ std::vector<int> processors_to_pin(const Resolved& resolved, const Model& model,
   return pinned ? usable : std::vector<int>();
 }
 
+std::optional<RoundedData> round_where_asked(const Resolved& resolved, const Model& model,
+                                             const Dataset& dataset) {
+  if (!reads_rounded_data(resolved, model)) return std::nullopt;
+  return rounded_data(dataset);
+}
+
 int64_t blocks_of(const Dataset& dataset) {
   if (!dataset.test) return 0;
   return (dataset.test->size() + Run::kEvalBlock - 1) / Run::kEvalBlock;
 }
 
 }  // namespace
+
+bool has_factors(const Resolved& resolved, const Model& model) {
+  const Config& config = resolved.config;
+  return config.model.precision == Precision::fp32 && config.threads == 1 && !is_logistic(model) &&
+         !resolved.device.on_gpu();
+}
+
+bool keeps_gradients(const Resolved& resolved, const Model& model) {
+  if (resolved.device.on_gpu()) return true;
+  switch (resolved.strategy) {
+    case Strategy::hogwild: return true;
+    case Strategy::sync:
+      if (choose_update(resolved, model) != UpdateKind::factors) return true;
+      break;
+    case Strategy::serial:
+    case Strategy::local_sgd: break;
+  }
+  StepOptions options;
+  options.precision = resolved.config.model.precision;
+  options.accumulate = resolved.config.accumulate;
+  options.threads = resolved.config.threads;
+  return make_cpu_backend()->train_needs_gradients(model, options);
+}
 
 Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& model_in,
          const TrainObserver& observer_in, const std::atomic<int>* stop,
@@ -70,6 +97,7 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
       config(resolved_in.config),
       dataset(dataset_in),
       model(model_in),
+      rounded(round_where_asked(resolved_in, model_in, dataset_in)),
       observer(observer_in),
       layout(model_in, choose_first_weight(resolved_in.config, dataset_in, model_in)),
       sampler(dataset_in.train.size(), resolved_in.config.seed, resolved_in.config.data.shuffle),

@@ -10,6 +10,7 @@
 #include "comm/thread_group.h"
 #include "lockstep/trainer.h"
 #include "train/epoch_book.h"
+#include "train/rounded_data.h"
 #include "train/stop_gate.h"
 
 namespace lockstep {
@@ -22,6 +23,15 @@ enum class StateMerge {
   sum,     // Hogwild: each worker's momentum is its share of the serial one
 };
 
+// Whether the workers' steps have factors to exchange: logistic regression's one-pass step has
+// none, bf16 steps give none away, the threads of a worker exchange theirs already, and GPUs have
+// none.
+bool has_factors(const Resolved& resolved, const Model& model);
+
+// Whether a worker has a buffer for its gradients: some strategies train() alone or exchange
+// factors, and then most steps keep none.
+bool keeps_gradients(const Resolved& resolved, const Model& model);
+
 struct Run {
   Run(const Resolved& resolved, const Dataset& dataset, const Model& model,
       const TrainObserver& observer, const std::atomic<int>* stop,
@@ -29,8 +39,9 @@ struct Run {
 
   const Resolved& resolved;
   const Config& config;
-  const Dataset& dataset;
+  const Dataset& dataset;  // as it was loaded: what a checkpoint describes and the end evaluates
   const Model& model;
+  std::optional<RoundedData> rounded;  // where a training reads its features in bf16
   const TrainObserver& observer;
   ParameterLayout layout;  // of the buffers below and the workers'
   Sampler sampler;
@@ -78,6 +89,14 @@ struct Run {
   double interrupted_seconds = 0.0;  // of an epoch that was not finished
 
   static constexpr int64_t kEvalBlock = 512;  // samples: fixed, so that sums do not depend on W
+
+  // What steps read.
+  const Split& train_part() const { return rounded ? rounded->train : dataset.train; }
+  const Split& test_part() const { return rounded ? *rounded->test : *dataset.test; }
+  const Normalization& normalization() const {
+    static const Normalization kNone;
+    return rounded ? kNone : dataset.normalization;
+  }
 
   Overlap overlap() const { return config.overlap == Toggle::on ? Overlap::on : Overlap::off; }
 

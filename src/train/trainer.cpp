@@ -26,19 +26,6 @@ void run_strategy(Run& run, int rank) {
   }
 }
 
-void require_trainable(const Dataset& dataset, const Model& model) {
-  if (dataset.train.labels.empty()) {
-    throw Error(ErrorKind::data, fmt::format("{}: training needs labels", dataset.name),
-                "name the label column (csv:FILE,label=NAME)");
-  }
-  if (model.inputs != dataset.features()) {
-    throw Error(ErrorKind::data,
-                fmt::format("{} has {} features, the model takes {}", dataset.name,
-                            dataset.features(), model.inputs),
-                "use the data that the model was made for");
-  }
-}
-
 // Weights from --init: a model alone, not a training state's optimizer or position.
 void initialize_from(Run& run, const std::string& path) {
   const Checkpoint checkpoint = load_checkpoint(path);
@@ -88,10 +75,27 @@ void warn_of_sharing(const Run& run, size_t processors) {
 
 }  // namespace
 
+void require_trainable(const Resolved& resolved, const Dataset& dataset, const Model& model) {
+  if (dataset.train.labels.empty()) {
+    throw Error(ErrorKind::data, fmt::format("{}: training needs labels", dataset.name),
+                "name the label column (csv:FILE,label=NAME)");
+  }
+  if (model.inputs != dataset.features()) {
+    throw Error(ErrorKind::data,
+                fmt::format("{} has {} features, the model takes {}", dataset.name,
+                            dataset.features(), model.inputs),
+                "use the data that the model was made for");
+  }
+  if (resolved.update == UpdateKind::factors && !has_factors(resolved, model)) {
+    throw Error(ErrorKind::usage, "--update factors: this model's step has none to exchange",
+                "use --update sliced");
+  }
+}
+
 TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model& model,
                    const TrainObserver& observer, const std::atomic<int>* stop,
                    const Checkpoint* resume) {
-  require_trainable(dataset, model);
+  require_trainable(resolved, dataset, model);
   const Clock::time_point start = Clock::now();
   const std::vector<int> usable = usable_processors();
   Run run(resolved, dataset, model, observer, stop, usable);

@@ -50,10 +50,10 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
   } else if (state == State::none) {
     memory_.state = {};
   }
-  own_gradients_ = Buffer<float>(size);
+  if (keeps_gradients(run.resolved, run.model)) own_gradients_ = Buffer<float>(size);
   memory_.gradients = own_gradients_.span();
   backend_ = make_backend(run.resolved.device, rank);
-  step_ = backend_->compile(run.model, run.layout, run.dataset.normalization, memory_,
+  step_ = backend_->compile(run.model, run.layout, run.normalization(), memory_,
                             step_options(run, rank));
   samples_.resize(run.resolved.per_worker_batch);
   epoch_ = run.start.epoch;
@@ -120,7 +120,7 @@ const GlobalBatch* Worker::next_batch() {
 
 void Worker::fill_batch(IndexRange positions) {
   Batch& share = batch_.share;
-  share.data = &run_.dataset.train;
+  share.data = &run_.train_part();
   share.epoch = static_cast<uint32_t>(epoch_);
   share.contiguous = !run_.sampler.shuffled();
   share.contiguous_range = positions;

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <vector>
 
+#include "backend/bf16.h"
 #include "lockstep/backend.h"
 
 namespace lockstep::testing {
@@ -24,6 +26,7 @@ inline std::vector<float> normals(size_t size, uint32_t seed, float deviation = 
 struct Samples {
   std::vector<float> floats;
   std::vector<uint8_t> bytes;
+  std::vector<Bf16> halves;
   Split split;
 
   Samples(FeatureType type, int64_t rows, int64_t columns, int classes, uint32_t seed = 1) {
@@ -34,6 +37,10 @@ struct Samples {
     if (type == FeatureType::float32) {
       floats = normals(rows * columns, seed);
       split.features.data = floats.data();
+    } else if (type == FeatureType::bfloat16) {
+      for (const float value : normals(rows * columns, seed)) halves.push_back(to_bf16(value));
+      halves.resize(halves.size() + kBf16Slack, to_bf16(std::numeric_limits<float>::quiet_NaN()));
+      split.features.data = halves.data();
     } else {
       bytes.resize(rows * columns);
       for (uint8_t& value : bytes) value = static_cast<uint8_t>(generator());

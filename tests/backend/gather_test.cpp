@@ -34,7 +34,8 @@ void expect_gathered(const Batch& batch, const Normalization& normalization) {
 TEST(Gather, ReadsNormalisedRowsOfBothTypesInEitherOrder) {
   for_each_target([] {
     for (const int64_t columns : kAwkward) {
-      for (const FeatureType type : {FeatureType::float32, FeatureType::uint8}) {
+      for (const FeatureType type :
+           {FeatureType::float32, FeatureType::uint8, FeatureType::bfloat16}) {
         const Samples samples(type, 19, columns, 2);
         const std::vector<int64_t> picked = scattered(11, 19);
         for (const Normalization& normalization :

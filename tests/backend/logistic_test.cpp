@@ -47,7 +47,7 @@ void expect_pass_matches_oracle(const Batch& batch, const Normalization& normali
   }
 }
 
-TEST(LogisticPass, MatchesTheOracleOnBothTypesAndOrders) {
+TEST(LogisticPass, MatchesTheOracleOnEveryTypeAndOrder) {
   for_each_target([] {
     for (const int64_t columns : {1, 2, 3, 7, 16, 17, 20, 33, 47, 64, 65, 80, 129, 784}) {
       // Whole blocks of 64 rows are read in place where they are adjacent.
@@ -55,10 +55,13 @@ TEST(LogisticPass, MatchesTheOracleOnBothTypesAndOrders) {
         const std::vector<int64_t> picked = testing::scattered(rows, 160);
         const Samples floats(FeatureType::float32, 160, columns, 2);
         const Samples bytes(FeatureType::uint8, 160, columns, 2);
+        const Samples halves(FeatureType::bfloat16, 160, columns, 2);
         for (const Normalization& normalization :
              {Normalization{}, testing::per_feature(columns, 0.5f)}) {
           expect_pass_matches_oracle(floats.range(160 - rows, 160), normalization);
           expect_pass_matches_oracle(floats.pick(picked), normalization);
+          expect_pass_matches_oracle(halves.range(160 - rows, 160), normalization);
+          expect_pass_matches_oracle(halves.pick(picked), normalization);
         }
         for (const Normalization& normalization :
              {testing::unit_scaling(), testing::per_feature(columns, 0.004f)}) {

@@ -111,6 +111,19 @@ TEST(Errors, a_model_that_does_not_fit_in_memory_is_refused_with_the_size_that_i
   }
 }
 
+TEST(Errors, a_dry_run_refuses_what_the_model_has_no_use_for) {
+  const Words factors = {"train", "--strategy", "sync",    "--workers",
+                         "2",     "--update",   "factors", "--dry-run"};
+  EXPECT_EQ(run_program(factors).exit_code, 0);
+  Words logistic = factors;
+  logistic.insert(logistic.end(),
+                  {"--model", "logistic", "--data", "synthetic:n=100,d=3", "--epochs", "1"});
+  expect_failure({logistic, 2, "--update factors"});
+  Words bf16 = factors;
+  bf16.insert(bf16.end(), {"--precision", "bf16"});
+  expect_failure({bf16, 2, "--update factors"});
+}
+
 TEST(Errors, every_strategy_that_diverges_names_the_step) {
   const std::vector<Words> strategies = {{"serial"},
                                          {"sync", "--workers", "2"},

@@ -157,6 +157,19 @@ TEST(Resume, continues_a_run_with_its_own_configuration) {
   EXPECT_EQ(resumed["config"]["seed"], 5);
 }
 
+TEST(Resume, finds_data_whose_path_is_not_utf8) {
+  const TemporaryFolder folder;
+  const std::string out = folder.file("run");
+  std::string rows;
+  for (int i = 0; i < 100; ++i)
+    rows += std::to_string(i % 7) + ",1," + std::to_string(i % 2) + "\n";
+  const std::string data = folder.write("d\xE4ta.csv", rows);
+  trained({"--data", "csv:" + data, "--epochs", "1", "--out", out, "--checkpoint-every", "1"});
+  const nlohmann::json resumed = trained({"--resume", out, "--epochs", "2"});
+  EXPECT_EQ(resumed["runs"][0]["epochs"].size(), 2u);
+  EXPECT_EQ(resumed["data"]["train_samples"], 100);
+}
+
 TEST(Resume, into_the_same_folder_needs_no_overwrite) {
   const TemporaryFolder folder;
   const std::string out = folder.file("run");

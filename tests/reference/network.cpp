@@ -1,6 +1,7 @@
 #include "reference/network.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 #include <variant>
@@ -118,6 +119,16 @@ Table softmax_loss(const Table& logits, const Batch& batch, Result& result) {
   return dy;
 }
 
+double element(const FeatureMatrix& features, int64_t i) {
+  switch (features.type) {
+    case FeatureType::float32: return static_cast<const float*>(features.data)[i];
+    case FeatureType::uint8: return static_cast<const uint8_t*>(features.data)[i];
+    case FeatureType::bfloat16: break;
+  }
+  const uint32_t upper_half = static_cast<const uint16_t*>(features.data)[i];
+  return std::bit_cast<float>(upper_half << 16);
+}
+
 }  // namespace
 
 Table decode(const Batch& batch, const Normalization& normalization) {
@@ -126,9 +137,7 @@ Table decode(const Batch& batch, const Normalization& normalization) {
   for (int64_t i = 0; i < x.rows; ++i) {
     for (int64_t j = 0; j < x.columns; ++j) {
       const int64_t row = batch.sample(i);
-      const double raw = features.type == FeatureType::uint8
-                             ? static_cast<double>(features.byte_row(row)[j])
-                             : static_cast<double>(features.float_row(row)[j]);
+      const double raw = element(features, row * features.columns + j);
       x.at(i, j) = raw * entry(normalization.scale, j, 1.0) + entry(normalization.offset, j, 0.0);
     }
   }

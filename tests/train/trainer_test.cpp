@@ -9,6 +9,7 @@
 #include "lockstep/error.h"
 #include "small_job.h"
 #include "train/checkpoint_fixture.h"
+#include "train/run.h"
 
 namespace lockstep {
 namespace {
@@ -224,6 +225,29 @@ TEST(Trainer, LabelsAreRequired) {
   EXPECT_THROW(train_small(dataset, [](Config&) {}), Error);
 }
 
+TEST(Trainer, GradientsAreKeptOnlyWhereSomebodyReadsThem) {
+  const auto kept = [](const std::function<void(Config&)>& change) {
+    Config config = testing::small_config();
+    config.batch_size = 4;
+    change(config);
+    const Model model = make_model(config.model, 13, 2);
+    return keeps_gradients(resolve(config, 1000), model);
+  };
+  EXPECT_FALSE(kept([](Config&) {}));
+  EXPECT_FALSE(kept([](Config& c) { c.threads = 2; }));
+  EXPECT_FALSE(kept([](Config& c) { c.strategy = Strategy::local_sgd; }));
+  const auto sync = [](Config& c) { c.workers = 2; };
+  EXPECT_FALSE(kept(sync)) << "small batches exchange factors";
+  EXPECT_TRUE(kept([&](Config& c) {
+    sync(c);
+    c.update = UpdateKind::sliced;
+  }));
+  EXPECT_TRUE(kept([](Config& c) { c.accumulate = 2; }));
+  EXPECT_TRUE(kept([](Config& c) { c.model.model = "logistic"; }));
+  EXPECT_TRUE(kept([](Config& c) { c.model.precision = Precision::bf16; }));
+  EXPECT_TRUE(kept([](Config& c) { c.strategy = Strategy::hogwild; }));
+}
+
 // An input that is always zero: with decay alone, Adam takes its weights towards zero, and itself
 // through numbers that no CPU is fast with.
 TEST(Train, LeavesNoDenormalNumbersBehind) {
@@ -238,6 +262,7 @@ TEST(Train, LeavesNoDenormalNumbersBehind) {
     const TrainedModel trained = train_small(dataset, [&](Config& c) {
       c.strategy = strategy;
       c.workers = strategy == Strategy::serial ? 1 : 2;
+      c.threads = strategy == Strategy::serial ? 2 : 1;
       c.batch_size = 8;
       c.epochs = 300;
       c.optimizer.kind = OptimizerKind::adam;
