@@ -63,6 +63,28 @@ TEST(Threads, DeterministicSyncIsBitwiseSerialWithAccumulation) {
   }
 }
 
+// The first layer's weight is stored by inputs, and so are its slices.
+TEST(Threads, ASparseFirstLayerHasTheBitsOfOneThread) {
+  const Dataset dataset = make_dataset();
+  const Change job = [](Config& c) {
+    adam_with_dropout(c);
+    c.sparse_input = SparseInput::on;
+  };
+  const std::string expected = hash(dataset, adam_with_dropout, [](Config&) {});
+  for (const int threads : {2, 3, 5}) {
+    EXPECT_EQ(hash(dataset, job, [&](Config& c) { c.threads = threads; }), expected);
+  }
+  const auto sync = [](Config& c) {
+    c.strategy = Strategy::sync;
+    c.workers = 2;
+    c.threads = 3;
+    c.update = UpdateKind::sliced;
+    c.deterministic = true;
+  };
+  EXPECT_EQ(hash(dataset, job, sync),
+            hash(dataset, adam_with_dropout, [](Config& c) { c.accumulate = 2; }));
+}
+
 TEST(Threads, LocalSgdHasTheBitsOfOneThread) {
   const Dataset dataset = make_dataset();
   const auto job = [&](int threads) {
