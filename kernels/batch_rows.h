@@ -6,17 +6,24 @@
 #include <cstdint>
 
 #include "lockstep/dataset.h"
+#include "lockstep/error.h"
 #include "lockstep/sampler.h"
 
 namespace lockstep {
 
 // A data set in device memory: features [N, columns] without padding, labels [N] or null.
 struct ResidentData {
-  const void* features = nullptr;  // aligned to 16 bytes
-  FeatureType type = FeatureType::float32;
+  const void* features = nullptr;           // aligned to 16 bytes
+  FeatureType type = FeatureType::float32;  // or uint8
   std::int64_t columns = 0;
   const std::int32_t* labels = nullptr;
 };
+
+// Throws Error (runtime) for features of a type that kernels do not read.
+inline void check_features(const ResidentData& data) {
+  if (data.type == FeatureType::float32 || data.type == FeatureType::uint8) return;
+  throw Error(ErrorKind::runtime, "features on a device are float32 or uint8, not bfloat16");
+}
 
 // x * scale + offset, one fused multiply-add: per feature where the pointers (device, [columns])
 // are given, else by the two numbers. The numbers' defaults are the identity: -0 is what may be

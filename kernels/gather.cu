@@ -57,6 +57,7 @@ void launch_gather(const ResidentData& data, const FeatureScale& scale, const Ba
 
 void gather(const ResidentData& data, const FeatureScale& scale, const BatchRows& batch,
             const StepState* state, const GatherOutputs& to, cudaStream_t stream) {
+  check_features(data);
   if (batch.rows == 0) return;
   const bool four = data.columns % 4 == 0 && to.stride % 4 == 0 &&
                     reinterpret_cast<std::uintptr_t>(to.rows) % sizeof(float4) == 0;

@@ -92,12 +92,8 @@ __global__ void __launch_bounds__(kLogisticThreads) logistic_end_kernel(Logistic
   }
 }
 
-// Of a multiprocessor at least: the addresses of 32 columns apart from each other take registers.
-template <int Width, int Elements>
-constexpr int kLogisticBlocks = Width == 1 && Elements == 32 ? 1 : 2;
-
 template <class T, int Width, int Elements>
-__global__ void __launch_bounds__(kLogisticThreads, (kLogisticBlocks<Width, Elements>))
+__global__ void __launch_bounds__(kLogisticThreads, 2)
     logistic_evaluate_kernel(LogisticModel model, BatchRows batch, float* logits, LossSums sums,
                              unsigned group) {
   LogisticRows<T, Width, Elements> rows(model, group);
@@ -106,7 +102,7 @@ __global__ void __launch_bounds__(kLogisticThreads, (kLogisticBlocks<Width, Elem
 }
 
 template <class T, int Width, int Elements>
-__global__ void __launch_bounds__(kLogisticThreads, (kLogisticBlocks<Width, Elements>))
+__global__ void __launch_bounds__(kLogisticThreads, 2)
     logistic_gradient_kernel(LogisticModel model, BatchRows batch, LossSums sums, float* gradients,
                              std::size_t stride, unsigned group) {
   LogisticRows<T, Width, Elements> rows(model, group);
@@ -117,7 +113,7 @@ __global__ void __launch_bounds__(kLogisticThreads, (kLogisticBlocks<Width, Elem
 
 // The whole step: the last block goes on where logistic_end_kernel would begin.
 template <class T, int Width, int Elements>
-__global__ void __launch_bounds__(kLogisticThreads, (kLogisticBlocks<Width, Elements>))
+__global__ void __launch_bounds__(kLogisticThreads, 2)
     logistic_train_kernel(LogisticModel model, BatchRows batch, LossSums sums, float* gradients,
                           LogisticEnding ending, unsigned group) {
   LogisticRows<T, Width, Elements> rows(model, group);
@@ -166,6 +162,7 @@ LogisticShape logistic_shape(const LogisticModel& model, const BatchRows& batch)
 // Calls with the element type, the vector's width and the columns a lane has.
 template <class Call>
 void for_logistic_kind(const LogisticModel& model, const Call& call) {
+  check_features(model.data);
   const std::int64_t columns = model.data.columns;
   if (columns < 1 || columns > kLogisticColumns) {
     throw Error(ErrorKind::runtime,
@@ -173,7 +170,9 @@ void for_logistic_kind(const LogisticModel& model, const Call& call) {
   }
   const auto elements = [&]<class T, int Width>() {
     if (columns <= kLogisticNarrow) return call.template operator()<T, Width, 4>();
-    return call.template operator()<T, Width, 32>();
+    // Columns apart from each other take an address each: half as many fit in the registers.
+    constexpr int kWide = Width == 1 ? 16 : 32;
+    return call.template operator()<T, Width, kWide>();
   };
   const bool four = columns % 4 == 0;
   if (model.data.type == FeatureType::uint8) {

@@ -1,6 +1,6 @@
 // The rows' part of logistic regression's pass: dot product, loss, and the block's gradient sums.
 //
-// A group of 1, 2, 4 ... 128 lanes takes a row; lane l has Elements of its columns in registers:
+// A group of 1, 2, 4 ... 256 lanes takes a row; lane l has Elements of its columns in registers:
 // vectors l, l + group, ... of Width columns. Several rows are under way at once where they are
 // short, so that enough loads are.
 #pragma once

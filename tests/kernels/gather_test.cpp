@@ -108,6 +108,13 @@ TEST_F(GatherTest, data_without_labels_has_none) {
   EXPECT_EQ(testing::from_device(to.rows, 10), samples.floats);
 }
 
+TEST_F(GatherTest, features_of_another_type_are_refused) {
+  ResidentData data;
+  data.type = FeatureType::bfloat16;
+  data.columns = 4;
+  EXPECT_THROW(gather(data, {}, consecutive_rows({0, 1}), nullptr, {}, stream_), Error);
+}
+
 // One captured graph serves every step: what it gathers follows the state.
 TEST_F(GatherTest, a_graph_walks_through_the_epoch) {
   const Samples samples(FeatureType::uint8, 50, 2, 2);
