@@ -4,67 +4,23 @@
 #include <limits>
 
 #include "backend/logistic.h"
-#include "kernels/op_fixture.h"
+#include "kernels/logistic_problem.h"
 #include "reference/network.h"
 
 namespace lockstep {
 namespace {
 
-using testing::normals;
 using testing::Samples;
 
-constexpr std::uint32_t kEpoch = 2;
-constexpr std::int64_t kBatch = 1;  // the global batch that is trained on
+constexpr std::uint32_t kEpoch = testing::LogisticProblem::kEpoch;
+constexpr std::int64_t kBatch = testing::LogisticProblem::kBatch;
 
 class LogisticTest : public testing::KernelTest {
  protected:
-  // A problem on the device: parameters in a flat buffer with optimizer state.
-  struct Problem {
-    ParameterLayout layout;
-    std::vector<float> values;
-    LogisticModel model;
-    ParameterPointers parameters;
-    LogisticScratch scratch;
-    StepPointers step;
-  };
-
-  Problem problem(const Samples& samples, const Normalization& normalization,
-                  const OptimizerConfig& optimizer = {}) {
-    const std::int64_t columns = samples.split.features.columns;
-    Problem p;
-    p.layout = ParameterLayout(make_logistic(columns, 2));
-    p.values.assign(p.layout.size(), 0.0f);
-    const std::vector<float> weights =
-        normals(columns, 8, 1.0f / std::sqrt(static_cast<float>(columns)));
-    std::copy(weights.begin(), weights.end(), p.values.begin() + p.layout.weight(0).offset);
-    p.values[p.layout.bias(0).offset] = 0.25f;
-    p.parameters.values = testing::to_device(p.values);
-    p.parameters.gradients = testing::to_device(std::vector<float>(p.layout.size(), 99.0f));
-    std::vector<float> state(p.layout.size(), 0.0f);  // zero where padding is
-    std::fill_n(state.begin() + p.layout.weight(0).offset, columns, 0.5f);
-    state[p.layout.bias(0).offset] = 0.25f;
-    p.parameters.state0 = testing::to_device(state);
-    p.parameters.state1 = testing::to_device(state);
-    p.model.data = testing::resident(samples);
-    p.model.scale = testing::device_scale(normalization);
-    p.model.values = p.parameters.values;
-    p.model.weight = p.layout.weight(0).offset;
-    p.model.bias = p.layout.bias(0).offset;
-    p.scratch.gradients = testing::device_array<float>(logistic_scratch_floats(columns));
-    p.scratch.loss = testing::to_device(std::vector<LossScratch>(1));
-    p.step.state = testing::step_state(3, kEpoch, kBatch);
-    std::vector<UpdateScalars> scalars;
-    for (std::int64_t step = 0; step < 4; ++step) {
-      scalars.push_back(update_scalars(optimizer, 0.01, step, 16));
-    }
-    p.step.scalars = testing::to_device(scalars);
-    return p;
-  }
-
-  BatchMetrics metrics(const Problem& p) {
+  BatchMetrics metrics(const testing::LogisticProblem& p) {
     return testing::from_device(p.step.state, 1)[0].metrics;
   }
-  std::vector<float> floats(const Problem& p, const float* from) {
+  std::vector<float> floats(const testing::LogisticProblem& p, const float* from) {
     return testing::from_device(from, p.layout.size());
   }
 
@@ -72,7 +28,7 @@ class LogisticTest : public testing::KernelTest {
                        const Sampler& sampler, std::int64_t global_batch) {
     const BatchRows batch = training_rows(sampler, kBatch, global_batch);
     const std::vector<std::int64_t> picked = testing::sampled(sampler, kEpoch, kBatch, batch);
-    Problem p = problem(samples, normalization);
+    testing::LogisticProblem p(samples, normalization);
     float* gradients = testing::to_device(std::vector<float>(p.layout.size(), 99.0f));
     logistic_gradient(p.model, batch, p.step.state, gradients, p.scratch, stream_);
 
@@ -144,11 +100,11 @@ TEST_F(LogisticTest, a_training_step_is_bitwise_gradient_update_and_advance) {
     const BatchRows batch = training_rows(sampler, kBatch, 150);
     for (const OptimizerConfig& config : configurations()) {
       const UpdateRule rule = update_rule(config);
-      Problem one = problem(samples, {}, config);
+      testing::LogisticProblem one(samples, {}, config);
       float* gradients = testing::to_device(std::vector<float>(one.layout.size()));
       ParameterPointers with_gradients = one.parameters;
       with_gradients.gradients = gradients;
-      Problem other = problem(samples, {}, config);
+      testing::LogisticProblem other(samples, {}, config);
       for (int step = 0; step < 2; ++step) {
         logistic_gradient(one.model, batch, one.step.state, gradients, one.scratch, stream_);
         update(rule, one.layout.all(), with_gradients, one.step, stream_);
@@ -177,7 +133,7 @@ TEST_F(LogisticTest, the_same_bits_whatever_the_order_of_blocks_and_threads) {
     const Samples samples(FeatureType::uint8, 400, columns, 2);
     const BatchRows batch = training_rows(Sampler(400, 3, Shuffle::epoch), kBatch, 200);
     const auto trained = [&] {
-      Problem p = problem(samples, testing::unit_scaling());
+      testing::LogisticProblem p(samples, testing::unit_scaling());
       logistic_train(p.model, batch, UpdateRule::sgd, p.parameters, p.step, p.scratch, stream_);
       return std::pair(floats(p, p.parameters.values), metrics(p).loss);
     };
@@ -194,7 +150,7 @@ TEST_F(LogisticTest, nothing_is_updated_from_the_first_loss_on_that_is_not_finit
     Samples samples(FeatureType::float32, 60, columns, 2);
     samples.floats[samples.floats.size() - 1] = std::numeric_limits<float>::infinity();
     samples.floats[samples.floats.size() - 2] = -std::numeric_limits<float>::infinity();
-    Problem p = problem(samples, {});
+    testing::LogisticProblem p(samples, {});
     const Sampler sampler(60, 3, Shuffle::none);
     start_epoch(p.step.state, {.batch = 1, .step = 7}, stream_);
     for (const int step : {0, 1, 2}) {
@@ -214,7 +170,7 @@ TEST_F(LogisticTest, an_empty_share_has_a_gradient_of_zero) {
   const Samples samples(FeatureType::uint8, 4, 6, 2);
   const BatchRows batch = training_rows(Sampler(4, 3, Shuffle::epoch), 0, 1, 0, 2);
   ASSERT_EQ(batch.rows, 0);
-  Problem p = problem(samples, testing::unit_scaling());
+  testing::LogisticProblem p(samples, testing::unit_scaling());
   float* gradients = testing::to_device(std::vector<float>(p.layout.size(), 9.0f));
   logistic_gradient(p.model, batch, p.step.state, gradients, p.scratch, stream_);
   const std::vector<float> got = floats(p, gradients);
@@ -226,7 +182,7 @@ TEST_F(LogisticTest, an_empty_share_has_a_gradient_of_zero) {
 TEST_F(LogisticTest, evaluation_gives_logits_and_metrics) {
   for (const std::int64_t columns : {5, 20, 300}) {
     const Samples samples(FeatureType::uint8, 70, columns, 2);
-    const Problem p = problem(samples, testing::unit_scaling());
+    const testing::LogisticProblem p(samples, testing::unit_scaling());
     const FeatureScaling scaling(testing::unit_scaling(), columns);
     std::vector<float> expected(70);
     const BatchMetrics cpu = LogisticPass(scaling, columns)
@@ -250,7 +206,7 @@ TEST_F(LogisticTest, evaluation_gives_logits_and_metrics) {
 TEST_F(LogisticTest, without_labels_there_are_logits_and_no_loss) {
   Samples samples(FeatureType::float32, 4, 5, 2);
   samples.split.labels.clear();
-  const Problem p = problem(samples, {});
+  const testing::LogisticProblem p(samples, {});
   BatchMetrics* metrics = testing::to_device(std::vector<BatchMetrics>(1));
   float* logits = testing::to_device(std::vector<float>(4, 99.0f));
   logistic_evaluate(p.model, consecutive_rows({0, 4}), logits,

@@ -1,8 +1,7 @@
-// Softmax and binary cross-entropy against the float64 oracle and the CPU's own.
+// Softmax and binary cross-entropy against the float64 oracle.
 #include <limits>
 
 #include "backend/loss_oracle.h"
-#include "backend/panel_loss.h"
 #include "kernels/binary_cross_entropy.h"
 #include "kernels/op_fixture.h"
 #include "kernels/softmax_loss.h"
