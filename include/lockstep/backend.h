@@ -65,6 +65,7 @@ class GradientListener {
 };
 
 class FactorStep;
+class EpochStep;
 
 // The compiled step of one worker. Not thread-safe: one thread calls it. Weights, gradients and
 // state have the same bits whatever StepOptions::threads, but for logistic regression, whose sums
@@ -93,6 +94,41 @@ class Step {
 
   // This step as one that can exchange factors, or null.
   virtual FactorStep* factor_step() { return nullptr; }
+
+  // This step as one that is given whole epochs, or null.
+  virtual EpochStep* epoch_step() { return nullptr; }
+};
+
+// What an epoch's steps depend on besides the weights.
+struct EpochPlan {
+  const Split* data = nullptr;
+  const Sampler* sampler = nullptr;
+  int64_t global_batch = 0;
+  uint32_t epoch = 0;
+  int64_t first_batch = 0;                 // the first of the epoch's batches that is still to do
+  int64_t first_step = 0;                  // its number since training began
+  std::span<const UpdateScalars> scalars;  // one for each batch of the epoch
+};
+
+// A step on a device that runs behind the host: it picks the samples itself, and what it computes
+// is known some steps later. Its weights are the device's until settle().
+class EpochStep {
+ public:
+  virtual ~EpochStep() = default;
+
+  virtual void begin_epoch(const EpochPlan& plan) = 0;
+
+  // Queues the next batch's gradients and update. Returns the metrics that became known since the
+  // last call of this or settle(): of earlier steps, in order, maybe of none.
+  virtual BatchMetrics train_next() = 0;
+
+  // Waits for all steps that are queued, writes weights and state to the StepMemory, and returns
+  // the metrics that no call returned yet.
+  virtual BatchMetrics settle() = 0;
+
+  // The first step, counted since training began, whose loss was not finite: nothing was updated in
+  // it and since. -1 where there was none.
+  virtual int64_t first_bad_step() const = 0;
 };
 
 // How the shares of a sum over samples are added.

@@ -70,10 +70,10 @@ void to_logical(const ParameterLayout& layout, std::span<const float> stored,
 void from_logical(const ParameterLayout& layout, std::span<const float> logical,
                   std::span<float> stored);
 
-// Fills `values` (layout.size() floats), in logical order, from `seed` alone: weights uniform in [-b, b) with
-// b = sqrt(6 / inputs) before a ReLU (He et al. 2015) and sqrt(3 / inputs) otherwise, from integer
-// bits and correctly rounded operations, so equal on every machine; biases zero. Logistic
-// regression (one layer) starts from zeros.
+// Fills `values` (layout.size() floats), in logical order, from `seed` alone: weights uniform in
+// [-b, b) with b = sqrt(6 / inputs) before a ReLU (He et al. 2015) and sqrt(3 / inputs) otherwise,
+// from integer bits and correctly rounded operations, so equal on every machine; biases zero.
+// Logistic regression (one layer) starts from zeros.
 void initialize(const Model& model, const ParameterLayout& layout, uint64_t seed,
                 std::span<float> values);
 

@@ -3,7 +3,8 @@
 
 namespace lockstep {
 
-// Whether make_cuda_backend() makes one that trains. `auto` chooses a GPU only where it does.
-bool cuda_backend_trains();
+// Whether a GPU has run what make_cuda_backend() makes, and not its emulator alone. `auto` chooses
+// a GPU only then.
+bool cuda_backend_is_proven();
 
 }  // namespace lockstep

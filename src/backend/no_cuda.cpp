@@ -43,7 +43,7 @@ std::unique_ptr<Backend> make_cuda_backend(int) {
   throw not_built().error();
 }
 
-bool cuda_backend_trains() {
+bool cuda_backend_is_proven() {
   return false;
 }
 

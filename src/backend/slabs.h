@@ -16,9 +16,9 @@ struct Slab {
 };
 
 // Slabs of about `slab_floats` floats, where that is several tiles of `tile_units` units a multiple
-// of them, last units first. Units are the stored rows: inputs, where the weight is transposed. Rows of the weight need not be whole 128-byte blocks: a block that two
-// slabs share is final with the second. Together the ranges cover the tensor and its padding,
-// descending.
+// of them, last units first. Units are the stored rows: inputs, where the weight is transposed.
+// Rows of the weight need not be whole 128-byte blocks: a block that two slabs share is final with
+// the second. Together the ranges cover the tensor and its padding, descending.
 std::vector<Slab> slabs_of(const TensorSpec& weight, size_t slab_floats, int64_t tile_units);
 
 }  // namespace lockstep

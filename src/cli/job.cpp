@@ -157,7 +157,7 @@ std::string describe_model(const Model& model) {
 MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
                                const Model& model) {
   const Config& config = resolved.config;
-  const ParameterLayout layout(model, choose_first_weight(config, dataset, model));
+  const ParameterLayout layout(model, choose_first_weight(resolved, dataset, model));
   const auto workers = static_cast<size_t>(resolved.workers);
   const size_t copies = 1 + static_cast<size_t>(keeps_gradients(resolved, model)) +
                         static_cast<size_t>(config.optimizer.state_count());

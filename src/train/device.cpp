@@ -45,10 +45,15 @@ std::string gpus(int count) {
   return count == 1 ? "1 GPU" : fmt::format("{} GPUs", count);
 }
 
+Error named(const std::string& device, const GpuDiagnosis& diagnosis) {
+  return {ErrorKind::device, fmt::format("--device {}: {}", device, diagnosis.message),
+          diagnosis.remedy};
+}
+
 // The GPUs of `workers` workers. Throws Error where there are none such.
 std::vector<int> gpus_for(const DeviceRequest& request, const std::string& device, int workers) {
   const GpuSurvey& survey = survey_gpus();
-  if (!survey.diagnosis.usable()) throw survey.diagnosis.error();
+  if (!survey.diagnosis.usable()) throw named(device, survey.diagnosis);
   const int count = static_cast<int>(survey.gpus.size());
   std::vector<int> chosen = request.gpus;
   if (chosen.empty()) {
@@ -89,7 +94,7 @@ DeviceChoice choose_gpus(const DeviceRequest& request, const std::string& device
   choice.name = canonical_name(request);
   for (const int index : choice.gpus) {
     const GpuDiagnosis diagnosis = probe_gpu(index);
-    if (!diagnosis.usable()) throw diagnosis.error();
+    if (!diagnosis.usable()) throw named(device, diagnosis);
   }
   return choice;
 }
@@ -106,9 +111,11 @@ DeviceChoice choose_automatically(int workers) {
     cpu.reason = "the CPU, since the GPUs are emulated";
     return cpu;
   }
-  if (!cuda_backend_trains()) {
-    cpu.reason = fmt::format("the CPU, since this version trains on the CPU alone ({}: {})",
-                             gpus(static_cast<int>(survey.gpus.size())), survey.gpus[0].name);
+  if (!cuda_backend_is_proven()) {
+    cpu.reason = fmt::format(
+        "the CPU, since this version's code for GPUs has only been emulated; --device cuda tries "
+        "it ({}: {})",
+        gpus(static_cast<int>(survey.gpus.size())), survey.gpus[0].name);
     return cpu;
   }
   try {
@@ -168,10 +175,7 @@ DeviceChoice choose_device(const std::string& device, int workers) {
     case DeviceRequest::Kind::automatic: return choose_automatically(workers);
     case DeviceRequest::Kind::cuda: break;
   }
-  const DeviceChoice choice = choose_gpus(request, device, workers);
-  // Throws where this version has no training on GPUs.
-  if (!cuda_backend_trains()) (void)make_cuda_backend(choice.gpus[0]);
-  return choice;
+  return choose_gpus(request, device, workers);
 }
 
 }  // namespace lockstep

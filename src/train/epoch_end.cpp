@@ -7,6 +7,7 @@
 namespace lockstep {
 
 void Worker::offer_slot() {
+  if (EpochStep* behind = step_->epoch_step()) count(behind->settle());
   Run::Slot& slot = run_.slots[rank_];
   slot.epoch_metrics = epoch_metrics_;
   slot.epoch_start = epoch_start_;

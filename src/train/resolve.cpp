@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "lockstep/config.h"
+#include "lockstep/error.h"
 #include "train/check_config.h"
 
 namespace lockstep {
@@ -92,6 +93,20 @@ void choose_communication(Resolved& resolved) {
   }
 }
 
+// What GPUs will do in a later version.
+void check_gpu_support(const Config& config, const Resolved& resolved) {
+  if (!resolved.device.on_gpu()) return;
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorKind::device,
+                fmt::format("{} with --device {} is not in this version yet", what, config.device),
+                "train on one GPU with --strategy serial, or on the CPU: --device cpu");
+  };
+  if (resolved.strategy != Strategy::serial) {
+    refuse(fmt::format("--strategy {}", to_string(resolved.strategy)));
+  }
+  if (config.accumulate > 1) refuse("--accumulate");
+}
+
 }  // namespace
 
 Resolved resolve(const Config& config, int64_t train_samples) {
@@ -107,6 +122,7 @@ Resolved resolve(const Config& config, int64_t train_samples) {
   choose_learning_rate_scale(resolved);
   choose_communication(resolved);
   resolved.device = choose_device(config.device, resolved.workers);
+  check_gpu_support(config, resolved);
   resolved.name =
       mode_name(resolved.strategy, resolved.workers, config.sync_every, resolved.device.name);
   return resolved;

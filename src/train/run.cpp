@@ -99,7 +99,7 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
       model(model_in),
       rounded(round_where_asked(resolved_in, model_in, dataset_in)),
       observer(observer_in),
-      layout(model_in, choose_first_weight(resolved_in.config, dataset_in, model_in)),
+      layout(model_in, choose_first_weight(resolved_in, dataset_in, model_in)),
       sampler(dataset_in.train.size(), resolved_in.config.seed, resolved_in.config.data.shuffle),
       steps_per_epoch(sampler.batches(resolved_in.global_batch)),
       schedule(config.schedule, config.optimizer.learning_rate, resolved_in.learning_rate_scale,

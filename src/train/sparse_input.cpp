@@ -60,14 +60,17 @@ double input_fill(const Dataset& dataset) {
   return taken > 0 ? fill / static_cast<double>(taken) : 1.0;
 }
 
-FirstWeight choose_first_weight(const Config& config, const Dataset& dataset, const Model& model) {
-  const bool possible = config.model.precision == Precision::fp32 && !is_logistic(model);
+FirstWeight choose_first_weight(const Resolved& resolved, const Dataset& dataset,
+                                const Model& model) {
+  const Config& config = resolved.config;
+  const bool possible =
+      config.model.precision == Precision::fp32 && !is_logistic(model) && !resolved.device.on_gpu();
   switch (config.sparse_input) {
     case SparseInput::off: return FirstWeight::outputs_first;
     case SparseInput::on:
       if (possible) return FirstWeight::inputs_first;
       throw Error(ErrorKind::usage,
-                  "--sparse-input on: it is for MLPs and softmax regression in float32",
+                  "--sparse-input on: it is for MLPs and softmax regression on CPUs in float32",
                   "leave it out");
     case SparseInput::automatic: break;
   }

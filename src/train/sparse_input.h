@@ -15,6 +15,7 @@ double input_fill(const Dataset& dataset);
 
 // Inputs first where zeros are skipped: as --sparse-input says, or where that is faster. Throws
 // Error{usage} where it is asked for and the step has no such layer.
-FirstWeight choose_first_weight(const Config& config, const Dataset& dataset, const Model& model);
+FirstWeight choose_first_weight(const Resolved& resolved, const Dataset& dataset,
+                                const Model& model);
 
 }  // namespace lockstep

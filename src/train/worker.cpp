@@ -73,6 +73,26 @@ UpdateScalars Worker::scalars(const GlobalBatch& batch, int64_t samples) const {
   return update_scalars(run_.config.optimizer, batch.learning_rate, batch.global_step, samples);
 }
 
+std::vector<UpdateScalars> Worker::epoch_scalars() const {
+  std::vector<UpdateScalars> scalars;
+  for (int64_t k = 0; k < run_.steps_per_epoch; ++k) {
+    const int64_t step = epoch_ * run_.steps_per_epoch + k;
+    scalars.push_back(update_scalars(run_.config.optimizer, run_.schedule.at(step), step,
+                                     run_.sampler.batch(k, run_.resolved.global_batch).size()));
+  }
+  return scalars;
+}
+
+EpochPlan Worker::epoch_plan(std::span<const UpdateScalars> scalars) const {
+  return {.data = &run_.dataset.train,
+          .sampler = &run_.sampler,
+          .global_batch = run_.resolved.global_batch,
+          .epoch = static_cast<uint32_t>(epoch_),
+          .first_batch = step_in_epoch_,
+          .first_step = epoch_ * run_.steps_per_epoch + step_in_epoch_,
+          .scalars = scalars};
+}
+
 void Worker::barrier() {
   ScopedSeconds waiting(synchronization_);
   run_.group.barrier(rank_);
@@ -124,7 +144,7 @@ void Worker::fill_batch(IndexRange positions) {
   share.epoch = static_cast<uint32_t>(epoch_);
   share.contiguous = !run_.sampler.shuffled();
   share.contiguous_range = positions;
-  if (share.contiguous) return;
+  if (share.contiguous || step_->epoch_step()) return;
   ScopedSeconds sampling(sampling_);
   const std::span<int64_t> samples(samples_.data(), static_cast<size_t>(positions.size()));
   run_.sampler.fill(static_cast<uint32_t>(epoch_), positions.begin, samples);
@@ -134,13 +154,15 @@ void Worker::fill_batch(IndexRange positions) {
 void Worker::count(const BatchMetrics& metrics) {
   epoch_metrics_ += metrics;
   if (std::isfinite(metrics.loss)) return;
-  throw Error(
-      ErrorKind::diverged,
-      fmt::format("training diverged: the loss is {} at step {} of epoch {} (global step "
-                  "{}, learning rate {:g})",
-                  std::isnan(metrics.loss) ? "not a number" : "infinite", step_in_epoch_ + 1,
-                  epoch_ + 1, batch_.global_step + 1, batch_.learning_rate),
-      "use a smaller --lr, a --warmup-epochs, or --normalize standard");
+  const EpochStep* behind = step_->epoch_step();
+  const int64_t bad = behind ? behind->first_bad_step() : batch_.global_step;
+  throw Error(ErrorKind::diverged,
+              fmt::format("training diverged: the loss is {} at step {} of epoch {} (global step "
+                          "{}, learning rate {:g})",
+                          std::isnan(metrics.loss) ? "not a number" : "infinite",
+                          bad % run_.steps_per_epoch + 1, bad / run_.steps_per_epoch + 1, bad + 1,
+                          run_.schedule.at(bad)),
+              "use a smaller --lr, a --warmup-epochs, or --normalize standard");
 }
 
 void Worker::record_step_time() {

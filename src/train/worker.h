@@ -51,6 +51,10 @@ class Worker {
   std::span<float> gradients() { return memory_.gradients; }
   std::span<float> state() { return memory_.state; }
 
+  // What an EpochStep is told of the epoch that has begun; `scalars` are epoch_scalars().
+  EpochPlan epoch_plan(std::span<const UpdateScalars> scalars) const;
+  std::vector<UpdateScalars> epoch_scalars() const;
+
   // The constants of an update whose gradient sums over `samples`.
   UpdateScalars scalars(const GlobalBatch& batch, int64_t samples) const;
 

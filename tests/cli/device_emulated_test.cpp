@@ -30,6 +30,13 @@ Refusal refusal_on(const Words& environment, const std::string& device = "cuda")
   return {error["message"], error["remedy"]};
 }
 
+// One short epoch.
+ProcessResult train_on(const std::string& device, const Words& machine) {
+  return run_program({"train", "--model", "logistic", "--epochs", "1", "--batch-size", "512",
+                      "--device", device, "--json"},
+                     machine);
+}
+
 nlohmann::json finding(const nlohmann::json& document, const std::string& name) {
   for (const nlohmann::json& entry : document["doctor"]) {
     if (entry["name"] == name) return entry;
@@ -49,8 +56,7 @@ TEST(EmulatedDevice, WithADriverThatIsTooOld) {
   EXPECT_THAT(refusal.message, AllOf(HasSubstr("too old"), HasSubstr("11.8"), HasSubstr("12.8")));
   EXPECT_THAT(refusal.remedy, HasSubstr("driver 525 or later"));
   // An older one of the same major version does.
-  EXPECT_THAT(refusal_on({"LOCKSTEP_EMULATOR_DRIVER=12000"}).message,
-              HasSubstr("not in this version yet"));
+  EXPECT_EQ(train_on("cuda", {"LOCKSTEP_EMULATOR_DRIVER=12000"}).exit_code, 0);
 }
 
 TEST(EmulatedDevice, WithADriverThatShowsNoGpu) {
@@ -82,12 +88,25 @@ TEST(EmulatedDevice, ThatIsNotThereOrNotEnoughOfThem) {
   EXPECT_EQ(run_program({"train", "--device", "cuda:0,1"}, two).exit_code, 2);
 }
 
-// Until there is a step for GPUs: only after everything else has been found well.
-TEST(EmulatedDevice, ThatWorksIsRefusedHonestly) {
+TEST(EmulatedDevice, TrainsAndSaysThatItIsEmulated) {
   const Words two = {"LOCKSTEP_EMULATOR_DEVICES=2"};
   for (const std::string device : {"cuda", "cuda:0", "cuda:1"}) {
-    EXPECT_EQ(refusal_on(two, device).message, "training on GPUs is not in this version yet");
+    const ProcessResult result = train_on(device, two);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("emulated on the CPU"));
+    const nlohmann::json run = result.document()["runs"][0];
+    EXPECT_EQ(run["device"], device);
+    EXPECT_EQ(run["emulated"], true);
+    EXPECT_EQ(run["name"], "serial@cuda");
   }
+}
+
+TEST(EmulatedDevice, SeveralOfThemAreRefusedHonestly) {
+  const ProcessResult result = run_program(
+      {"train", "--device", "cuda", "--workers", "2", "--json"}, {"LOCKSTEP_EMULATOR_DEVICES=2"});
+  EXPECT_EQ(result.exit_code, kDeviceError);
+  EXPECT_THAT(result.document()["error"]["message"].get<std::string>(),
+              HasSubstr("not in this version yet"));
 }
 
 TEST(EmulatedDevice, IsNotTakenByAuto) {

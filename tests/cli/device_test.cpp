@@ -56,12 +56,11 @@ TEST(Device, EveryCommandThatComputesRefusesAGpuThatItCannotHave) {
   const std::string run = folder.file("run");
   ASSERT_EQ(run_program({"train", "--epochs", "1", "--out", run}).exit_code, 0);
   for (const Words& words : std::vector<Words>{
-           {"train", "--device", "cuda"},
-           {"train", "--device", "cuda", "--precision", "tf32"},
-           {"compare", "--modes", "cuda"},
-           {"compare", "--modes", "sync:2@cuda,serial@cuda"},
-           {"eval", "--checkpoint", run, "--data", "digits", "--device", "cuda"},
-           {"predict", "--checkpoint", run, "--data", "digits", "--device", "cuda"},
+           {"train", "--device", "cuda:7"},
+           {"train", "--device", "cuda:7", "--precision", "tf32"},
+           {"train", "--device", "cuda:0,7", "--workers", "2"},
+           {"eval", "--checkpoint", run, "--data", "digits", "--device", "cuda:7"},
+           {"predict", "--checkpoint", run, "--data", "digits", "--device", "cuda:7"},
        }) {
     expect_failure({words, kDeviceError, ""});
   }

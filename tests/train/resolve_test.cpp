@@ -167,9 +167,6 @@ std::vector<Refusal> out_of_range() {
       {"--comm-timeout 0", [](Config& c) { c.comm_timeout = 0.0; }},
       {"--target-accuracy 98", [](Config& c) { c.target_accuracy = 98.0; }},
       {"--device gpu", [](Config& c) { c.device = "gpu"; }},
-      {"--device cuda", [](Config& c) { c.device = "cuda"; }, ErrorKind::device},
-      {"--device cuda:0,1", [](Config& c) { c.device = "cuda:0,1", c.workers = 2; },
-       ErrorKind::device},
   };
 }
 

@@ -143,7 +143,9 @@ TEST(SparseInput, IsChosenForSparseDataAndWideLayersAlone) {
     config.model.hidden = {64};
     change(config);
     const Model model = make_model(config.model, dataset.features(), dataset.classes);
-    return choose_first_weight(config, dataset, model) == FirstWeight::inputs_first;
+    Resolved resolved;
+    resolved.config = config;
+    return choose_first_weight(resolved, dataset, model) == FirstWeight::inputs_first;
   };
   const Dataset sparse = sparse_dataset(), dense = make_dataset();
   EXPECT_TRUE(chosen(sparse, [](Config&) {}));
@@ -161,7 +163,9 @@ TEST(SparseInput, IsRefusedWhereTheStepHasNoSuchLayer) {
     config.sparse_input = SparseInput::on;
     change(config);
     const Model model = make_model(config.model, dataset.features(), dataset.classes);
-    EXPECT_THROW(choose_first_weight(config, dataset, model), Error);
+    Resolved resolved;
+    resolved.config = config;
+    EXPECT_THROW(choose_first_weight(resolved, dataset, model), Error);
   };
   refused([](Config& c) { c.model.model = "logistic"; });
   refused([](Config& c) { c.model.precision = Precision::bf16; });

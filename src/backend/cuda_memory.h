@@ -1,0 +1,138 @@
+// Memory, streams and graphs of a GPU, owned. All belong to the device that was current when they
+// were made, which must be current when they end.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <new>
+#include <span>
+#include <utility>
+
+#include "kernels/check.h"
+
+namespace lockstep {
+
+// Uninitialised device memory; empty: null.
+template <class T>
+class DeviceArray {
+ public:
+  DeviceArray() = default;
+  explicit DeviceArray(std::size_t size) : size_(size) {
+    if (size > 0) check(cudaMalloc(&data_, size * sizeof(T)), "cudaMalloc");
+  }
+  DeviceArray(DeviceArray&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  DeviceArray& operator=(DeviceArray&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~DeviceArray() {
+    if (data_) (void)cudaFree(data_);
+  }
+
+  T* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+  // The copies return when the host's side may be used again.
+  void upload(std::span<const T> from, cudaStream_t stream) {
+    if (from.empty()) return;
+    check(cudaMemcpyAsync(data_, from.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream),
+          "cudaMemcpyAsync");
+    check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  }
+  void download(std::span<T> to, cudaStream_t stream) const {
+    if (to.empty()) return;
+    check(cudaMemcpyAsync(to.data(), data_, to.size_bytes(), cudaMemcpyDeviceToHost, stream),
+          "cudaMemcpyAsync");
+    check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  }
+  void clear(cudaStream_t stream) {
+    if (size_ == 0) return;
+    check(cudaMemsetAsync(data_, 0, size_ * sizeof(T), stream), "cudaMemsetAsync");
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// One T in pinned host memory that the device writes to.
+template <class T>
+class MappedValue {
+ public:
+  MappedValue() {
+    void* memory = nullptr;
+    check(cudaHostAlloc(&memory, sizeof(T), cudaHostAllocMapped), "cudaHostAlloc");
+    host_ = new (memory) T();
+    check(cudaHostGetDevicePointer(reinterpret_cast<void**>(&device_), memory, 0),
+          "cudaHostGetDevicePointer");
+  }
+  MappedValue(const MappedValue&) = delete;
+  MappedValue& operator=(const MappedValue&) = delete;
+  ~MappedValue() { (void)cudaFreeHost(host_); }
+
+  T* host() const { return host_; }
+  T* device() const { return device_; }
+
+ private:
+  T* host_ = nullptr;
+  T* device_ = nullptr;
+};
+
+class Stream {
+ public:
+  Stream() {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { (void)cudaStreamDestroy(stream_); }
+
+  cudaStream_t get() const { return stream_; }
+  void synchronize() const { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// What `work` queues on `stream`, to be launched as one.
+class Graph {
+ public:
+  Graph() = default;
+  template <class Work>
+  Graph(cudaStream_t stream, const Work& work) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+          "cudaStreamBeginCapture");
+    cudaGraph_t graph = nullptr;
+    try {
+      work();
+    } catch (...) {
+      (void)cudaStreamEndCapture(stream, &graph);
+      if (graph) (void)cudaGraphDestroy(graph);
+      throw;
+    }
+    check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+    const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
+    (void)cudaGraphDestroy(graph);
+    check(error, "cudaGraphInstantiate");
+  }
+  Graph(Graph&& other) noexcept : executable_(std::exchange(other.executable_, nullptr)) {}
+  Graph& operator=(Graph&& other) noexcept {
+    std::swap(executable_, other.executable_);
+    return *this;
+  }
+  ~Graph() {
+    if (executable_) (void)cudaGraphExecDestroy(executable_);
+  }
+
+  void launch(cudaStream_t stream) const {
+    check(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch");
+  }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+}  // namespace lockstep

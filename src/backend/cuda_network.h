@@ -1,0 +1,66 @@
+// The launches of a network's step on a GPU, over activations that it owns.
+#pragma once
+
+#include <vector>
+
+#include "backend/cuda_memory.h"
+#include "backend/mlp_plan.h"
+#include "kernels/gather.h"
+#include "kernels/linear_backward_input.h"
+#include "kernels/linear_backward_weight.h"
+#include "kernels/linear_forward.h"
+#include "kernels/loss_sums.h"
+#include "lockstep/backend.h"
+
+namespace lockstep {
+
+// Which rows, of which data.
+struct CudaBatch {
+  const ResidentData* data = nullptr;
+  const FeatureScale* scale = nullptr;
+  BatchRows rows;
+};
+
+class CudaNetwork {
+ public:
+  // For batches of at most `rows` rows. `layout` and `scratch`, which is zero, must outlive this.
+  CudaNetwork(const Model& model, const ParameterLayout& layout, int64_t rows,
+              const StepOptions& options, LossScratch* scratch);
+
+  // Gather, forward, loss, backward: sums over the batch's samples into `gradients`, its metrics
+  // into the state's.
+  void gradients(const CudaBatch& batch, const float* values, float* gradients, StepState* state,
+                 cudaStream_t stream);
+
+  // Forward and loss, dropout off; the logits stay in logits() until the next batch. Metrics are
+  // added where there are labels.
+  void evaluate(const CudaBatch& batch, const float* values, BatchMetrics* metrics,
+                cudaStream_t stream);
+  DeviceRows<float> logits() const { return gradients_.back(); }
+  int64_t outputs() const { return plan_.stages.back().outputs; }
+
+ private:
+  enum class Mode { train, evaluate };
+
+  DeviceRows<float> rows_for(int64_t columns);
+  void forward(const CudaBatch& batch, const float* values, const StepState* state, Mode mode,
+               cudaStream_t stream);
+  void loss(const CudaBatch& batch, const LossSums& sums, Mode mode, cudaStream_t stream);
+  DropoutMask mask(const LinearStage& stage, const StepState* state) const;
+
+  const ParameterLayout& layout_;
+  MlpPlan plan_;
+  Precision precision_;
+  uint64_t seed_;
+  int64_t capacity_;
+  std::vector<DeviceArray<float>> memory_;
+  DeviceRows<float> input_;
+  std::vector<DeviceRows<float>> outputs_;    // of each stage but the last
+  std::vector<DeviceRows<float>> gradients_;  // of each stage's output; the last is the logits too
+  DeviceArray<int32_t> labels_;
+  DeviceArray<int64_t> samples_;
+  DeviceArray<float> workspace_;
+  LossScratch* scratch_;
+};
+
+}  // namespace lockstep
