@@ -61,10 +61,18 @@ def floor_of(entry):
     return f"{100 * share:.0f} % of {limit}"
 
 
+def job_of(cell, ours):
+    """The job, and what is special about how we do it."""
+    if ours["precision"] == "bf16":
+        return f"{cell['job']}, bf16"
+    return f"{cell['job']}, dense" if ours["name"].endswith(", dense") else cell["job"]
+
+
 def efficiency_of(cell, entry):
-    """Of our workers on the same global batch; it is measured in float32."""
+    """Of our workers on the same global batch; it is measured for the job as users get it."""
     value = cell["efficiency"].get("same global batch")
-    return f"{value:.2f}" if value and named(cell, entry["ours"])["precision"] == "float32" else "-"
+    plain = job_of(cell, named(cell, entry["ours"])) == cell["job"]
+    return f"{value:.2f}" if value and plain else "-"
 
 
 def summary(results):
@@ -76,7 +84,7 @@ def summary(results):
             best = entry["best_peer"] and named(cell, entry["best_peer"])
             rows.append(
                 [
-                    cell["job"] + (", bf16" if ours["precision"] == "bf16" else ""),
+                    job_of(cell, ours),
                     str(cell["threads"]),
                     f"{best['name']}" if best else "none",
                     rate(best["samples_per_second"]) if best else "-",
