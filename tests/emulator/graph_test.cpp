@@ -1,4 +1,7 @@
 // Capture and replay of graphs.
+#include <chrono>
+#include <thread>
+
 #include "fixture.h"
 
 namespace lockstep::test {
@@ -130,6 +133,32 @@ TEST_F(GraphTest, what_would_wait_for_the_capture_is_refused) {
   EXPECT_EQ(cudaStreamWaitEvent(main_, fork_), cudaErrorStreamCaptureIsolation);
   EXPECT_EQ(cudaStreamEndCapture(side_, &graph), cudaErrorInvalidValue);
   check(cudaStreamEndCapture(main_, &graph), "cudaStreamEndCapture");
+}
+
+TEST_F(GraphTest, an_external_event_is_recorded_by_every_run) {
+  const cudaEvent_t start = new_event(), stop = new_event();
+  begin();
+  check(cudaEventRecordWithFlags(start, main_, cudaEventRecordExternal), "record");
+  const auto sleep = [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(3)); };
+  check(cudaLaunchHostFunc(main_, sleep, nullptr), "cudaLaunchHostFunc");
+  check(cudaEventRecordWithFlags(stop, main_, cudaEventRecordExternal), "record");
+  const cudaGraphExec_t exec = this->end();
+  float milliseconds = 0;
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, start, stop), cudaErrorInvalidResourceHandle)
+      << "no run has recorded them";
+  (void)cudaGetLastError();
+  for (int run = 0; run < 2; ++run) {
+    milliseconds = 0;
+    check(cudaGraphLaunch(exec, main_), "cudaGraphLaunch");
+    check(cudaStreamSynchronize(main_), "cudaStreamSynchronize");
+    check(cudaEventElapsedTime(&milliseconds, start, stop), "cudaEventElapsedTime");
+    EXPECT_GE(milliseconds, 3.0F);
+    EXPECT_LT(milliseconds, 3000.0F);
+  }
+  EXPECT_EQ(cudaEventRecordWithFlags(start, main_, cudaEventRecordExternal), cudaErrorInvalidValue)
+      << "outside a capture";
+  (void)cudaGetLastError();
+  check(cudaGraphExecDestroy(exec), "cudaGraphExecDestroy");
 }
 
 }  // namespace

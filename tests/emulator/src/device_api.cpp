@@ -86,6 +86,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       case cudaDevAttrComputeMode: *value = cudaComputeModeDefault; return;
       case cudaDevAttrEccEnabled: *value = 1; return;
       case cudaDevAttrMemoryClockRate: *value = kMemoryClockKilohertz; return;
+      case cudaDevAttrGlobalMemoryBusWidth: *value = kMemoryBusBits; return;
       case cudaDevAttrUnifiedAddressing: *value = 1; return;
       case cudaDevAttrComputeCapabilityMajor: *value = asked.major; return;
       case cudaDevAttrComputeCapabilityMinor: *value = asked.minor; return;

@@ -10,6 +10,26 @@
 
 using namespace lockstep::emulator;
 
+namespace {
+
+// A graph's node that records an event, in every run of the graph.
+class RecordOperation : public Operation {
+ public:
+  explicit RecordOperation(std::shared_ptr<Event> event) : event_(std::move(event)) {}
+  void run(Stream&) const override {
+    auto signal = std::make_shared<Signal>();
+    signal->fire();
+    const std::lock_guard lock(runtime().mutex);
+    event_->signal = std::move(signal);
+  }
+  bool bookkeeping() const override { return true; }
+
+ private:
+  std::shared_ptr<Event> event_;
+};
+
+}  // namespace
+
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   return cudaEventCreateWithFlags(event, cudaEventDefault);
 }
@@ -32,11 +52,22 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return cudaEventRecordWithFlags(event, stream, cudaEventRecordDefault);
+}
+
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
   return api([&] {
+    require(flags == cudaEventRecordDefault || flags == cudaEventRecordExternal);
     const std::lock_guard lock(runtime().mutex);
     const auto in = runtime().stream(stream);
     Event& recorded = *runtime().events.get(event);
     require(recorded.device == &in->device(), cudaErrorInvalidResourceHandle);
+    if (flags == cudaEventRecordExternal) {
+      require(in->capture != nullptr);
+      recorded.captured = false;
+      submit(in, std::make_shared<RecordOperation>(runtime().events.get(event)));
+      return;
+    }
     recorded.captured = in->capture != nullptr;
     recorded.capture = in->capture;
     recorded.signal.reset();

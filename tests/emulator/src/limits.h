@@ -15,6 +15,7 @@ inline constexpr int kClusterBlocks = 8;
 inline constexpr int kClusterBlocksNonPortable = 16;
 inline constexpr int kClockKilohertz = 1'980'000;
 inline constexpr int kMemoryClockKilohertz = 2'619'000;
+inline constexpr int kMemoryBusBits = 5120;
 // 10 major + minor: what kernels are compiled for begins here.
 inline constexpr int kOldestCapability = 75;
 
