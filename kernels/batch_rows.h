@@ -17,6 +17,8 @@ struct ResidentData {
   FeatureType type = FeatureType::float32;  // or uint8
   std::int64_t columns = 0;
   const std::int32_t* labels = nullptr;
+  // [N], each row's index in the data set that it was taken from; null: its own number.
+  const std::int64_t* samples = nullptr;
 };
 
 // Throws Error (runtime) for features of a type that kernels do not read.

@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kGatherThreads)
   const std::int64_t sample = sample_of(batch, state, i);
   if (lane == 0) {
     if (to.labels) to.labels[i] = data.labels[sample];
-    if (to.samples) to.samples[i] = sample;
+    if (to.samples) to.samples[i] = data.samples ? data.samples[sample] : sample;
   }
   const T* from = static_cast<const T*>(data.features) + sample * data.columns;
   float* row = to.rows + i * to.stride;

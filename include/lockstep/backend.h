@@ -17,6 +17,9 @@ namespace lockstep {
 
 enum class Precision { fp32, tf32, bf16 };
 
+// Where a GPU's data set is: in its own memory, or streamed from the host's.
+enum class DataPlacement { automatic, device, host };
+
 // A worker's share of one global batch.
 struct Batch {
   const Split* data = nullptr;
@@ -51,6 +54,7 @@ struct StepSeconds {
   double data = 0.0;     // gather, conversion, normalisation
   double compute = 0.0;  // forward, loss, backward
   double update = 0.0;   // optimizer
+  bool sampled = false;  // measured in some of the steps, and scaled up to all
 };
 
 // What backward reports while it runs. Calls come from the thread that called gradients().
@@ -99,22 +103,47 @@ class Step {
   virtual EpochStep* epoch_step() { return nullptr; }
 };
 
-// What an epoch's steps depend on besides the weights.
-struct EpochPlan {
+// What an EpochStep trains on, epoch after epoch. All must outlive it.
+struct EpochJob {
   const Split* data = nullptr;
   const Sampler* sampler = nullptr;
   int64_t global_batch = 0;
+};
+
+// What an epoch's steps depend on besides the job and the weights.
+struct EpochPlan {
   uint32_t epoch = 0;
   int64_t first_batch = 0;                 // the first of the epoch's batches that is still to do
   int64_t first_step = 0;                  // its number since training began
   std::span<const UpdateScalars> scalars;  // one for each batch of the epoch
 };
 
+// What one step does on a device, counted and not measured.
+struct StepCost {
+  int64_t kernels = 0;
+  int64_t stages = 0;  // kernels on the longest chain in which each waits for the one before
+  double bytes_read = 0.0, bytes_written = 0.0;  // by each kernel once, as if nothing were cached
+  double flop = 0.0;
+};
+
+// What an EpochStep took besides its steps.
+struct EpochStepSetUp {
+  double transfer_seconds = 0.0;  // copies between host and device that no step waits for
+  double capture_seconds = 0.0;   // making the steps that are then replayed
+  DataPlacement data_placement = DataPlacement::device;  // of the training part
+};
+
 // A step on a device that runs behind the host: it picks the samples itself, and what it computes
-// is known some steps later. Its weights are the device's until settle().
+// is known some steps later. Its weights are the device's until write_back().
 class EpochStep {
  public:
   virtual ~EpochStep() = default;
+
+  // Once, before the first epoch: brings the data set where it belongs and makes the steps.
+  virtual void prepare(const EpochJob& job) = 0;
+  virtual EpochStepSetUp set_up() const = 0;
+  // Of a step over a whole global batch. REQUIRES: prepared.
+  virtual StepCost cost() const = 0;
 
   virtual void begin_epoch(const EpochPlan& plan) = 0;
 
@@ -122,9 +151,11 @@ class EpochStep {
   // last call of this or settle(): of earlier steps, in order, maybe of none.
   virtual BatchMetrics train_next() = 0;
 
-  // Waits for all steps that are queued, writes weights and state to the StepMemory, and returns
-  // the metrics that no call returned yet.
+  // Waits for all steps that are queued and returns the metrics that no call returned yet.
   virtual BatchMetrics settle() = 0;
+
+  // Writes weights and state to the StepMemory. REQUIRES: settled.
+  virtual void write_back() = 0;
 
   // The first step, counted since training began, whose loss was not finite: nothing was updated in
   // it and since. -1 where there was none.
@@ -186,6 +217,7 @@ struct StepOptions {
   int spins = 4000;  // of a waiting one of them before it sleeps; 0 where processors lack
   // Called by each of them but the caller when it starts: pins it, sets its floating-point control.
   std::function<void(int thread)> thread_start;
+  DataPlacement data_placement = DataPlacement::automatic;
   size_t slab_bytes = 0;        // largest ready() range, bytes; 0 chooses
   bool gradients_only = false;  // train() is never called
   bool evaluate_only = false;   // only evaluate() is called: gradients and state may be empty

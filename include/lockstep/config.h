@@ -91,7 +91,8 @@ struct Config {
   Toggle overlap = Toggle::on;
   AllReduceChoice allreduce = AllReduceChoice::automatic;
   UpdateKind update = UpdateKind::automatic;
-  SparseInput sparse_input = SparseInput::automatic;  // skip zero inputs in the first layer
+  SparseInput sparse_input = SparseInput::automatic;        // skip zero inputs in the first layer
+  DataPlacement data_placement = DataPlacement::automatic;  // of GPUs
   bool deterministic = false;
   double comm_timeout = 60.0;  // seconds
 
@@ -141,6 +142,7 @@ const char* to_string(Precision precision);
 const char* to_string(OptimizerKind kind);
 const char* to_string(AllReduceAlgorithm algorithm);
 const char* to_string(UpdateKind update);
+const char* to_string(DataPlacement placement);
 std::string to_string(const SyncEvery& sync_every);
 
 }  // namespace lockstep

@@ -47,6 +47,7 @@ struct Gpu {
   std::optional<bool> ecc;  // error correction is on
   int clock_mhz = 0;        // highest; 0: not known
   int memory_clock_mhz = 0;
+  int memory_bus_bits = 0;  // 0: not known
   bool exclusive = false;   // compute mode: one process at a time
   bool prohibited = false;  // compute mode: no process
 

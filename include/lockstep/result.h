@@ -32,6 +32,7 @@ struct PhaseSeconds {
   std::optional<double> synchronization;
   std::optional<double> data;
   std::optional<double> update;
+  bool sampled = false;  // measured in some of the steps, and scaled up to all
 };
 
 struct CommunicationTotals {
@@ -67,6 +68,8 @@ struct RunResult {
   std::vector<double> repeats;   // train_seconds of each repetition
   double startup_seconds = 0.0;  // threads, memory, compilation of the step
   double load_seconds = 0.0;
+  std::optional<double> transfer_seconds;  // on GPUs: copies that no step waits for
+  std::optional<double> capture_seconds;   // on GPUs: making the steps that are then replayed
   double eval_seconds = 0.0;
   int64_t peak_memory_bytes = 0;
   std::optional<double> time_to_target;

@@ -52,6 +52,7 @@ Gpu describe(int index) {
   if (const auto ecc = attribute(cudaDevAttrEccEnabled, index)) gpu.ecc = *ecc != 0;
   gpu.clock_mhz = attribute(cudaDevAttrClockRate, index).value_or(0) / kKilohertz;
   gpu.memory_clock_mhz = attribute(cudaDevAttrMemoryClockRate, index).value_or(0) / kKilohertz;
+  gpu.memory_bus_bits = attribute(cudaDevAttrGlobalMemoryBusWidth, index).value_or(0);
   const int mode = attribute(cudaDevAttrComputeMode, index).value_or(cudaComputeModeDefault);
   gpu.prohibited = mode == cudaComputeModeProhibited;
   gpu.exclusive = mode == cudaComputeModeExclusive || mode == cudaComputeModeExclusiveProcess;

@@ -36,7 +36,7 @@ class DeviceArray {
   std::size_t size() const { return size_; }
 
   // The copies return when the host's side may be used again.
-  void upload(std::span<const T> from, cudaStream_t stream) {
+  void upload(std::span<const T> from, cudaStream_t stream) const {
     if (from.empty()) return;
     check(cudaMemcpyAsync(data_, from.data(), from.size_bytes(), cudaMemcpyHostToDevice, stream),
           "cudaMemcpyAsync");
@@ -48,10 +48,35 @@ class DeviceArray {
           "cudaMemcpyAsync");
     check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
   }
-  void clear(cudaStream_t stream) {
+  void clear(cudaStream_t stream) const {
     if (size_ == 0) return;
     check(cudaMemsetAsync(data_, 0, size_ * sizeof(T), stream), "cudaMemsetAsync");
   }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Pinned host memory, uninitialised; empty: null.
+template <class T>
+class PinnedArray {
+ public:
+  explicit PinnedArray(std::size_t size) : size_(size) {
+    void* memory = nullptr;
+    if (size > 0) {
+      check(cudaHostAlloc(&memory, size * sizeof(T), cudaHostAllocDefault), "cudaHostAlloc");
+    }
+    data_ = static_cast<T*>(memory);
+  }
+  PinnedArray(const PinnedArray&) = delete;
+  PinnedArray& operator=(const PinnedArray&) = delete;
+  ~PinnedArray() {
+    if (data_) (void)cudaFreeHost(data_);
+  }
+
+  T* data() const { return data_; }
+  std::size_t size() const { return size_; }
 
  private:
   T* data_ = nullptr;
@@ -97,6 +122,30 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+// A point in a stream's work.
+class Event {
+ public:
+  enum class Timing { off, on };
+  explicit Event(Timing timing = Timing::off) {
+    const unsigned flags = timing == Timing::on ? cudaEventDefault : cudaEventDisableTiming;
+    check(cudaEventCreateWithFlags(&event_, flags), "cudaEventCreateWithFlags");
+  }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { (void)cudaEventDestroy(event_); }
+
+  cudaEvent_t get() const { return event_; }
+  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
+  // Of the last record; nothing is waited for where there was none.
+  void synchronize() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+  void let_wait(cudaStream_t stream) const {
+    check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 // What `work` queues on `stream`, to be launched as one.
 class Graph {
  public:
@@ -114,13 +163,16 @@ class Graph {
       throw;
     }
     check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
-    const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaError_t error = cudaGraphGetNodes(graph, nullptr, &nodes_);
+    if (error == cudaSuccess) error = cudaGraphInstantiate(&executable_, graph, 0);
     (void)cudaGraphDestroy(graph);
     check(error, "cudaGraphInstantiate");
   }
-  Graph(Graph&& other) noexcept : executable_(std::exchange(other.executable_, nullptr)) {}
+  Graph(Graph&& other) noexcept
+      : executable_(std::exchange(other.executable_, nullptr)), nodes_(other.nodes_) {}
   Graph& operator=(Graph&& other) noexcept {
     std::swap(executable_, other.executable_);
+    std::swap(nodes_, other.nodes_);
     return *this;
   }
   ~Graph() {
@@ -130,9 +182,11 @@ class Graph {
   void launch(cudaStream_t stream) const {
     check(cudaGraphLaunch(executable_, stream), "cudaGraphLaunch");
   }
+  std::size_t nodes() const { return nodes_; }
 
  private:
   cudaGraphExec_t executable_ = nullptr;
+  std::size_t nodes_ = 0;
 };
 
 }  // namespace lockstep

@@ -53,14 +53,17 @@ DropoutMask CudaNetwork::mask(const LinearStage& stage, const StepState* state) 
           .epoch = &state->epoch};
 }
 
+void CudaNetwork::gather(const CudaBatch& batch, const StepState* state, cudaStream_t stream) {
+  lockstep::gather(*batch.data, *batch.scale, batch.rows, state,
+                   {.rows = input_.data,
+                    .stride = input_.stride,
+                    .labels = batch.data->labels ? labels_.data() : nullptr,
+                    .samples = samples_.data()},
+                   stream);
+}
+
 void CudaNetwork::forward(const CudaBatch& batch, const float* values, const StepState* state,
                           Mode mode, cudaStream_t stream) {
-  gather(*batch.data, *batch.scale, batch.rows, state,
-         {.rows = input_.data,
-          .stride = input_.stride,
-          .labels = batch.data->labels ? labels_.data() : nullptr,
-          .samples = samples_.data()},
-         stream);
   DeviceRows<float> x = input_;
   for (size_t l = 0; l < plan_.stages.size(); ++l) {
     const LinearStage& stage = plan_.stages[l];

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "backend/cuda_data.h"
 #include "backend/cuda_memory.h"
 #include "backend/mlp_plan.h"
 #include "kernels/gather.h"
@@ -14,26 +15,22 @@
 
 namespace lockstep {
 
-// Which rows, of which data.
-struct CudaBatch {
-  const ResidentData* data = nullptr;
-  const FeatureScale* scale = nullptr;
-  BatchRows rows;
-};
-
 class CudaNetwork {
  public:
   // For batches of at most `rows` rows. `layout` and `scratch`, which is zero, must outlive this.
   CudaNetwork(const Model& model, const ParameterLayout& layout, int64_t rows,
               const StepOptions& options, LossScratch* scratch);
 
-  // Gather, forward, loss, backward: sums over the batch's samples into `gradients`, its metrics
-  // into the state's.
+  // The batch's rows, converted, for what follows. `state` is null for consecutive rows.
+  void gather(const CudaBatch& batch, const StepState* state, cudaStream_t stream);
+
+  // Forward, loss, backward of the gathered batch: sums over its samples into `gradients`, its
+  // metrics into the state's.
   void gradients(const CudaBatch& batch, const float* values, float* gradients, StepState* state,
                  cudaStream_t stream);
 
-  // Forward and loss, dropout off; the logits stay in logits() until the next batch. Metrics are
-  // added where there are labels.
+  // Forward and loss of the gathered batch, dropout off; the logits stay in logits() until the next
+  // batch. Metrics are added where there are labels.
   void evaluate(const CudaBatch& batch, const float* values, BatchMetrics* metrics,
                 cudaStream_t stream);
   DeviceRows<float> logits() const { return gradients_.back(); }

@@ -2,17 +2,17 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <limits>
 #include <map>
-#include <optional>
+#include <memory>
 #include <thread>
+#include <vector>
 
+#include "backend/cuda_cost.h"
 #include "backend/cuda_data.h"
-#include "backend/cuda_network.h"
-#include "backend/logistic_step.h"
-#include "kernels/logistic.h"
-#include "kernels/optimizer.h"
-#include "kernels/step_state.h"
+#include "backend/cuda_feed.h"
+#include "backend/cuda_model.h"
 #include "lockstep/error.h"
 
 namespace lockstep {
@@ -21,6 +21,9 @@ namespace {
 // Fewer than the report has room for.
 constexpr unsigned kStepsAhead = 64;
 static_assert(kStepsAhead < StepReport::kRecords);
+
+// One in so many steps is replayed with events between its phases.
+constexpr int64_t kPhasesEvery = 64;
 
 BatchMetrics difference(const BatchMetrics& a, const BatchMetrics& b) {
   return {a.loss - b.loss, a.correct - b.correct, a.count - b.count};
@@ -31,50 +34,73 @@ BatchMetrics difference(const BatchMetrics& a, const BatchMetrics& b) {
               "train on the CPU: --device cpu");
 }
 
+class Seconds {
+ public:
+  double passed() const {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
+    return passed.count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 class CudaStep final : public Step, public EpochStep {
  public:
   CudaStep(const Model& model, const ParameterLayout& layout, const Normalization& normalization,
            const StepMemory& memory, const StepOptions& options)
       : model_(model),
         layout_(layout),
-        memory_(memory),
-        rule_(update_rule(options.optimizer)),
-        data_(normalization, stream_.get()),
-        values_(layout.size()),
-        gradients_(options.evaluate_only ? 0 : layout.size()),
-        states_(options.evaluate_only ? 0 : memory.state.size()),
+        options_(options),
+        data_(normalization, options.data_placement, options.max_batch, stream_.get()),
+        on_device_(model, layout, memory, options, stream_.get()),
         state_(1),
-        evaluation_(1),
-        loss_scratch_(1) {
-    if (options.accumulate > 1) not_on_gpus("--accumulate");
+        evaluation_(1) {
     state_.upload({std::array<StepState, 1>{}}, stream_.get());
-    loss_scratch_.clear(stream_.get());
-    gradients_.clear(stream_.get());
-    upload();
-    if (is_logistic(model) && model.inputs <= kLogisticColumns) {
-      logistic_scratch_ = DeviceArray<float>(logistic_scratch_floats(model.inputs));
-      logits_ = DeviceArray<float>(options.max_batch);
-    } else {
-      network_.emplace(model, layout, options.max_batch, options, loss_scratch_.data());
-    }
-    stream_.synchronize();
   }
+  // What is under way uses what ends here.
+  ~CudaStep() override { (void)cudaStreamSynchronize(stream_.get()); }
 
   EpochStep* epoch_step() override { return this; }
 
+  void prepare(const EpochJob& job) override {
+    job_ = job;
+    const bool resident = data_.place(*job.data) == DataPlacement::device;
+    feed_ = resident ? make_resident_feed(job, data_) : make_streamed_feed(job, data_.scale());
+    scalars_ = DeviceArray<UpdateScalars>(job.sampler->batches(job.global_batch));
+    const Seconds capturing;
+    for (int slot = 0; slot < feed_->slots(); ++slot) {
+      for (const int64_t k : {int64_t{0}, job.sampler->batches(job.global_batch) - 1}) {
+        const Captured key{rows_of(k), slot};
+        if (!graphs_.contains(key)) graphs_.emplace(key, capture(k, slot, nullptr));
+      }
+    }
+    if (on_device_.has_phases()) marked_ = capture(0, kMarkedSlot % feed_->slots(), &phases_);
+    capture_seconds_ = capturing.passed();
+  }
+
+  EpochStepSetUp set_up() const override {
+    return {.transfer_seconds = data_.transfer_seconds() + transfer_seconds_,
+            .capture_seconds = capture_seconds_,
+            .data_placement = feed_->slots() == 1 ? DataPlacement::device : DataPlacement::host};
+  }
+
+  StepCost cost() const override {
+    StepCost cost = cuda_step_cost(model_, layout_, options_, rows_of(0), job_.data->features.type);
+    cost.kernels = static_cast<int64_t>(graphs_.at({rows_of(0), 0}).nodes());
+    cost.stages = cost.kernels;  // captured from one stream: a chain
+    return cost;
+  }
+
   void begin_epoch(const EpochPlan& plan) override {
-    plan_ = plan;
+    epoch_ = plan.epoch;
     batch_ = plan.first_batch;
     returned_ = {};
-    if (scalars_.size() != plan.scalars.size()) {
-      graphs_.clear();  // they name its address
-      scalars_ = DeviceArray<UpdateScalars>(plan.scalars.size());
-    }
     scalars_.upload(plan.scalars, stream_.get());
     start_epoch(
         state_.data(),
         {.epoch = plan.epoch,
-         .keys = plan.sampler->shuffled() ? permutation_keys(plan.sampler->seed(), plan.epoch)
+         .keys = job_.sampler->shuffled() ? permutation_keys(job_.sampler->seed(), plan.epoch)
                                           : PermutationKeys{},
          .batch = plan.first_batch,
          .step = plan.first_step},
@@ -87,8 +113,13 @@ class CudaStep final : public Step, public EpochStep {
 
   BatchMetrics train_next() override {
     wait_for_room();
-    const BatchRows rows = training_rows(*plan_.sampler, batch_, plan_.global_batch);
-    graph_for(rows).launch(stream_.get());
+    const int slot = static_cast<int>(launched_ % feed_->slots());
+    feed_->begin(slot, epoch_, batch_, stream_.get());
+    const bool marked = phases_are_due();
+    (marked ? marked_ : graphs_.at({rows_of(batch_), slot})).launch(stream_.get());
+    feed_->end(slot, stream_.get());
+    if (marked) marked_step_ = next_step_;
+    ++launched_;
     ++next_step_;
     ++batch_;
     return known_since();
@@ -96,21 +127,26 @@ class CudaStep final : public Step, public EpochStep {
 
   BatchMetrics settle() override {
     stream_.synchronize();
-    values_.download(memory_.values, stream_.get());
-    states_.download(memory_.state, stream_.get());
     return known_since();
+  }
+
+  void write_back() override {
+    const Seconds copying;
+    on_device_.write_back(stream_.get());
+    transfer_seconds_ += copying.passed();
   }
 
   int64_t first_bad_step() const override { return first_bad_step_; }
 
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
     if (!batch.contiguous) not_on_gpus("evaluation of scattered samples");
-    evaluation_.clear(stream_.get());
-    const CudaBatch rows{&data_.resident(*batch.data), &data_.scale(),
-                         consecutive_rows(batch.contiguous_range)};
-    if (batch.size() > 0) evaluate_rows(rows, logits);
     BatchMetrics metrics;
-    evaluation_.download({&metrics, 1}, stream_.get());
+    if (batch.size() > 0) {
+      evaluation_.clear(stream_.get());
+      const CudaBatch rows = data_.consecutive(*batch.data, batch.contiguous_range);
+      on_device_.evaluate(rows, logits, evaluation_.data(), stream_.get());
+      evaluation_.download({&metrics, 1}, stream_.get());
+    }
     metrics.count = batch.size();
     return metrics;
   }
@@ -121,17 +157,47 @@ class CudaStep final : public Step, public EpochStep {
     not_on_gpus("a step by step strategy");
   }
 
-  // One graph: no phase has a time of its own.
+  // Of the marked steps, for all of them.
   StepSeconds seconds() const override {
-    constexpr double kFused = std::numeric_limits<double>::quiet_NaN();
-    return {kFused, kFused, kFused};
+    const double scale = sampled_ ? static_cast<double>(launched_) / sampled_ : 0.0;
+    StepSeconds all{.sampled = sampled_ > 0};
+    for (const auto phase : {&StepSeconds::data, &StepSeconds::compute, &StepSeconds::update}) {
+      all.*phase = sampled_ && phases_.has(phase) ? scale * phase_seconds_.*phase
+                                                  : std::numeric_limits<double>::quiet_NaN();
+    }
+    return all;
   }
-  void reset_seconds() override {}
+  void reset_seconds() override {
+    phase_seconds_ = {};
+    sampled_ = 0;
+    launched_ = 0;
+  }
 
  private:
-  void upload() {
-    values_.upload(memory_.values, stream_.get());
-    if (states_.size() > 0) states_.upload(memory_.state, stream_.get());
+  struct Captured {
+    int64_t rows;
+    int slot;
+    auto operator<=>(const Captured&) const = default;
+  };
+  static constexpr int64_t kMarkedSlot = 1;  // the second step of a run is the first marked one
+
+  int64_t rows_of(int64_t k) const { return job_.sampler->batch(k, job_.global_batch).size(); }
+
+  Graph capture(int64_t k, int slot, CudaPhases* phases) {
+    std::vector<CudaBatch> parts;
+    for (int part = 0; part < options_.accumulate; ++part) {
+      parts.push_back(feed_->part(slot, k, part, options_.accumulate));
+    }
+    return {stream_.get(), [&] {
+              const StepPointers step{state_.data(), scalars_.data(), report_.device()};
+              on_device_.queue_step(parts, step, phases, stream_.get());
+            }};
+  }
+
+  // A marked step's times are read before the next one.
+  bool phases_are_due() const {
+    return on_device_.has_phases() && marked_step_ < 0 && launched_ % kPhasesEvery == kMarkedSlot &&
+           rows_of(batch_) == rows_of(0);
   }
 
   // Steps that have ended since training began, modulo 2^32 as all counts below.
@@ -154,92 +220,47 @@ class CudaStep final : public Step, public EpochStep {
     const unsigned steps = done();
     if (steps == seen_) return {};
     seen_ = steps;
-    const int64_t behind = static_cast<unsigned>(next_step_) - steps;
-    const StepRecord& record = report_.host()->of(next_step_ - behind - 1);
+    const int64_t last = next_step_ - static_cast<unsigned>(next_step_ - steps) - 1;
+    if (marked_step_ >= 0 && marked_step_ <= last) {
+      phases_.add_to(phase_seconds_);
+      ++sampled_;
+      marked_step_ = -1;
+    }
+    const StepRecord& record = report_.host()->of(last);
     first_bad_step_ = record.first_bad_step;
     const BatchMetrics fresh = difference(record.metrics, returned_);
     returned_ = record.metrics;
     return fresh;
   }
 
-  const Graph& graph_for(const BatchRows& rows) {
-    const auto found = graphs_.find(rows.rows);
-    if (found != graphs_.end()) return found->second;
-    const CudaBatch batch{&data_.resident(*plan_.data), &data_.scale(), rows};
-    return graphs_.try_emplace(rows.rows, stream_.get(), [&] { queue_step(batch); }).first->second;
-  }
-
-  ParameterPointers parameters() const {
-    float* states = states_.data();
-    const bool second = states_.size() > layout_.size();
-    return {.values = values_.data(),
-            .gradients = gradients_.data(),
-            .state0 = states,
-            .state1 = second ? states + layout_.size() : nullptr};
-  }
-
-  LogisticModel logistic(const CudaBatch& batch) const {
-    return {.data = *batch.data,
-            .scale = *batch.scale,
-            .values = values_.data(),
-            .weight = layout_.tensors()[0].offset,
-            .bias = layout_.tensors()[1].offset};
-  }
-
-  void queue_step(const CudaBatch& batch) {
-    const StepPointers step{state_.data(), scalars_.data(), report_.device()};
-    if (!network_) {
-      logistic_train(logistic(batch), batch.rows, rule_, parameters(), step,
-                     {logistic_scratch_.data(), loss_scratch_.data()}, stream_.get());
-      return;
-    }
-    network_->gradients(batch, values_.data(), gradients_.data(), state_.data(), stream_.get());
-    lockstep::update(rule_, layout_.all(), parameters(), step, stream_.get());
-    advance_step(step, stream_.get());
-  }
-
-  void evaluate_rows(const CudaBatch& batch, std::span<float> logits) {
-    DeviceRows<float> computed{logits_.data(), 1};
-    int64_t outputs = 1;
-    if (network_) {
-      network_->evaluate(batch, values_.data(), evaluation_.data(), stream_.get());
-      computed = network_->logits();
-      outputs = network_->outputs();
-    } else {
-      logistic_evaluate(
-          logistic(batch), batch.rows, logits_.data(),
-          {.scratch = loss_scratch_.data(), .metrics = evaluation_.data(), .state = nullptr},
-          stream_.get());
-    }
-    for (int64_t row = 0; !logits.empty() && row < batch.rows.rows; ++row) {
-      check(cudaMemcpyAsync(logits.data() + row * outputs, computed.data + row * computed.stride,
-                            outputs * sizeof(float), cudaMemcpyDeviceToHost, stream_.get()),
-            "cudaMemcpyAsync");
-    }
-  }
-
   const Model& model_;
   const ParameterLayout& layout_;
-  StepMemory memory_;
-  UpdateRule rule_;
+  StepOptions options_;
   Stream stream_;
   CudaData data_;
-  DeviceArray<float> values_, gradients_, states_;
+  CudaModel on_device_;
   DeviceArray<StepState> state_;
   DeviceArray<UpdateScalars> scalars_;  // one for each batch of an epoch
   DeviceArray<BatchMetrics> evaluation_;
   MappedValue<StepReport> report_;
-  DeviceArray<LossScratch> loss_scratch_;
-  std::optional<CudaNetwork> network_;  // else logistic regression in one pass
-  DeviceArray<float> logistic_scratch_, logits_;
-  std::map<int64_t, Graph> graphs_;  // by rows
 
-  EpochPlan plan_;
+  EpochJob job_;
+  std::unique_ptr<CudaFeed> feed_;
+  std::map<Captured, Graph> graphs_;
+  CudaPhases phases_;
+  Graph marked_;  // a full batch's, with phases_
+  double transfer_seconds_ = 0.0, capture_seconds_ = 0.0;
+
+  uint32_t epoch_ = 0;
   int64_t batch_ = 0;      // next of the epoch
   int64_t next_step_ = 0;  // since training began
+  int64_t launched_ = 0;   // by this object
   unsigned seen_ = 0;      // of the report's steps
   int64_t first_bad_step_ = -1;
   BatchMetrics returned_;  // of the epoch
+  StepSeconds phase_seconds_;
+  int64_t sampled_ = 0;       // marked steps in phase_seconds_
+  int64_t marked_step_ = -1;  // the one under way
 };
 
 }  // namespace
@@ -252,7 +273,8 @@ std::unique_ptr<Step> make_cuda_step(const Model& model, const ParameterLayout& 
 
 size_t cuda_step_bytes(const Model& model, const ParameterLayout& layout,
                        const StepOptions& options) {
-  const size_t copies = 2 + static_cast<size_t>(options.optimizer.state_count());
+  const size_t copies =
+      (options.accumulate > 1 ? 3 : 2) + static_cast<size_t>(options.optimizer.state_count());
   size_t floats = copies * layout.size();
   for (const Layer& layer : model.layers) {
     if (const auto* linear = std::get_if<Linear>(&layer)) {

@@ -92,6 +92,10 @@ std::vector<Option> mode_options() {
           "skip zero inputs in the first layer of an MLP (CPU, fp32)",
           [](auto& s) -> auto& { return s.config.sparse_input; }),
       mode(
+          "data-placement", "auto|device|host",
+          "a GPU's data: in its memory or streamed from the host's",
+          [](auto& s) -> auto& { return s.config.data_placement; }),
+      mode(
           "deterministic", "", "sync with W workers gives the bits of serial --accumulate W",
           [](auto& s) -> auto& { return s.config.deterministic; }),
       mode(

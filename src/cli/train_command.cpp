@@ -15,6 +15,7 @@
 #include "lockstep/trainer.h"
 #include "report/format.h"
 #include "report/reports.h"
+#include "train/step_cost.h"
 #include "train/training_state.h"
 #include "train/version.h"
 
@@ -66,9 +67,25 @@ void describe_job(Session& session, const Resolved& resolved, const Model& model
   }
 }
 
+// What one step does on a GPU, beside the least time that it can take there.
+std::string gpu_step_report(const Resolved& resolved, const StepCost& cost) {
+  constexpr double kMicro = 1e6;
+  const Gpu& gpu = survey_gpus().gpus.at(resolved.device.gpus[0]);
+  const StepFloor floor = step_floor(cost, gpu);
+  return fmt::format(
+      "# a step        {} kernels, {} of them one after the other; reads {}, writes {}, "
+      "{:.4g} MFLOP\n"
+      "# its floor     {:.1f} us of latency; {:.1f} us for the bytes, {:.1f} us for the FLOP in "
+      "float32 ({}{})\n",
+      cost.kernels, cost.stages, format_bytes(cost.bytes_read), format_bytes(cost.bytes_written),
+      cost.flop / 1e6, kMicro * floor.latency, kMicro * floor.memory, kMicro * floor.arithmetic,
+      gpu.name, resolved.device.emulated ? ", emulated" : "");
+}
+
 // What --dry-run shows: the configuration, and what it needs.
 std::string dry_run_report(const Settings& settings, const Resolved& resolved,
-                           const Dataset& dataset, const Model& model) {
+                           const Dataset& dataset, const Model& model,
+                           const std::optional<StepCost>& cost) {
   const MemoryEstimate memory = estimate_memory(resolved, dataset, model);
   const int64_t steps = (dataset.train.size() + resolved.global_batch - 1) / resolved.global_batch;
   return fmt::format(
@@ -76,17 +93,29 @@ std::string dry_run_report(const Settings& settings, const Resolved& resolved,
       "# mode           {}: {} worker{}, global batch {}, {} a worker\n"
       "# steps          {} an epoch\n"
       "# model          {}: {} parameters, {:.3g} MFLOP a sample\n"
-      "# memory         about {}: data {}, parameters {}, workspace {}\n",
+      "# memory         about {}: data {}, parameters {}, workspace {}\n"
+      "{}",
       write_toml(settings, kTrain, "the resolved configuration"), resolved.name, resolved.workers,
       resolved.workers == 1 ? "" : "s", resolved.global_batch, resolved.per_worker_batch,
       format_integer(steps), describe_model(model), format_integer(model.parameter_count()),
       model.flop_per_sample() / 1e6, format_bytes(static_cast<double>(memory.total())),
       format_bytes(static_cast<double>(memory.data + memory.rounded)),
       format_bytes(static_cast<double>(memory.parameters)),
-      format_bytes(static_cast<double>(memory.workspace)));
+      format_bytes(static_cast<double>(memory.workspace)),
+      cost ? gpu_step_report(resolved, *cost) : "");
 }
 
-Json dry_run_json(const Resolved& resolved, const Dataset& dataset, const Model& model) {
+Json json_of(const std::optional<StepCost>& cost) {
+  if (!cost) return {};
+  return {{"kernels", cost->kernels},
+          {"stages", cost->stages},
+          {"bytes_read", cost->bytes_read},
+          {"bytes_written", cost->bytes_written},
+          {"flop", cost->flop}};
+}
+
+Json dry_run_json(const Resolved& resolved, const Dataset& dataset, const Model& model,
+                  const std::optional<StepCost>& cost) {
   const MemoryEstimate memory = estimate_memory(resolved, dataset, model);
   return {{"name", resolved.name},
           {"workers", resolved.workers},
@@ -94,6 +123,7 @@ Json dry_run_json(const Resolved& resolved, const Dataset& dataset, const Model&
           {"per_worker_batch", resolved.per_worker_batch},
           {"parameters", model.parameter_count()},
           {"flop_per_sample", model.flop_per_sample()},
+          {"gpu_step", json_of(cost)},
           {"memory_bytes",
            {{"data", memory.data + memory.rounded},
             {"parameters", memory.parameters},
@@ -209,8 +239,9 @@ int train_command(Session& session) {
   describe_job(session, resolved, model);
   require_trainable(resolved, dataset, model);
   if (settings.dry_run) {
-    session.document.more["dry_run"] = dry_run_json(resolved, dataset, model);
-    session.print(dry_run_report(settings, resolved, dataset, model));
+    const std::optional<StepCost> cost = step_cost(resolved, dataset, model);
+    session.document.more["dry_run"] = dry_run_json(resolved, dataset, model, cost);
+    session.print(dry_run_report(settings, resolved, dataset, model, cost));
     return 0;
   }
   require_memory(resolved, dataset, model);

@@ -117,6 +117,13 @@ const Names<SparseInput>& names_of(SparseInput) {
   return names;
 }
 
+const Names<DataPlacement>& names_of(DataPlacement) {
+  static const Names<DataPlacement> names = {{"auto", DataPlacement::automatic},
+                                             {"device", DataPlacement::device},
+                                             {"host", DataPlacement::host}};
+  return names;
+}
+
 const Names<Toggle>& names_of(Toggle) {
   static const Names<Toggle> names = {{"on", Toggle::on}, {"off", Toggle::off}};
   return names;

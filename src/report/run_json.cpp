@@ -12,7 +12,8 @@ Json json_of(const PhaseSeconds& time) {
           {"exposed_communication", json_number(time.exposed_communication)},
           {"synchronization", json_number(time.synchronization)},
           {"data", json_number(time.data)},
-          {"update", json_number(time.update)}};
+          {"update", json_number(time.update)},
+          {"sampled", time.sampled}};
 }
 
 Json json_of(const std::vector<PhaseSeconds>& workers) {
@@ -58,7 +59,8 @@ void add_measured(const RunResult& run, Json& json) {
   json["seconds"] = {{"startup", measured(json_number(run.startup_seconds))},
                      {"load", measured(json_number(run.load_seconds))},
                      {"eval", measured(json_number(run.eval_seconds))},
-                     {"capture", nullptr}};
+                     {"transfer", json_number(run.transfer_seconds)},
+                     {"capture", json_number(run.capture_seconds)}};
   json["peak_memory_bytes"] = measured(run.peak_memory_bytes);
   json["time_to_target"] = json_number(run.time_to_target);
   json["time"] = json_of(run.time);

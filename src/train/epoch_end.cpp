@@ -15,6 +15,18 @@ void Worker::offer_slot() {
   slot.state = memory_.state;
 }
 
+void Worker::write_back() {
+  if (EpochStep* behind = step_->epoch_step()) behind->write_back();
+}
+
+// Of a step that runs behind the host.
+void Worker::record_mean_step_time(double epoch_seconds) {
+  const int64_t before = epoch_ == run_.start.epoch ? run_.start.step : 0;
+  const int64_t steps = step_in_epoch_ - before;
+  if (!step_->epoch_step() || steps == 0) return;
+  run_.step_seconds.push_back(static_cast<float>(epoch_seconds / static_cast<double>(steps)));
+}
+
 void Worker::end_epoch() {
   offer_slot();
   barrier();
@@ -22,6 +34,7 @@ void Worker::end_epoch() {
   if (rank_ == 0)
     epoch_start_ = std::ranges::min(run_.slots, {}, &Run::Slot::epoch_start).epoch_start;
   const double epoch_seconds = seconds_between(epoch_start_, Clock::now());
+  write_back();
   if (!interrupted_) {
     if (evaluation_is_due()) evaluate_blocks();
     run_.group.barrier(rank_);
@@ -29,6 +42,7 @@ void Worker::end_epoch() {
   if (rank_ == 0) {
     collect_values(run_);
     run_.trained_seconds += epoch_seconds;
+    record_mean_step_time(epoch_seconds);
     if (interrupted_) {
       run_.interrupted_seconds = epoch_seconds;
     } else {
@@ -44,6 +58,7 @@ void Worker::end_epoch() {
 void Worker::save_within_epoch() {
   const Clock::time_point start = Clock::now();
   offer_slot();
+  write_back();
   run_.group.barrier(rank_);
   if (rank_ == 0) {
     collect_values(run_);

@@ -161,6 +161,15 @@ const char* to_string(UpdateKind update) {
   return "auto";
 }
 
+const char* to_string(DataPlacement placement) {
+  switch (placement) {
+    case DataPlacement::automatic: return "auto";
+    case DataPlacement::device: return "device";
+    case DataPlacement::host: return "host";
+  }
+  return "auto";
+}
+
 std::string to_string(const SyncEvery& sync_every) {
   switch (sync_every.kind) {
     case SyncEvery::Kind::epoch: return "epoch";

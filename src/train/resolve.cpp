@@ -104,7 +104,6 @@ void check_gpu_support(const Config& config, const Resolved& resolved) {
   if (resolved.strategy != Strategy::serial) {
     refuse(fmt::format("--strategy {}", to_string(resolved.strategy)));
   }
-  if (config.accumulate > 1) refuse("--accumulate");
 }
 
 }  // namespace

@@ -71,6 +71,7 @@ struct Run {
     FactorStep* factors = nullptr;  // --update factors: the worker's step
     PhaseSeconds seconds;
     CommunicationTotals communication;
+    std::optional<EpochStepSetUp> set_up;
   };
   std::vector<Slot> slots;
   std::vector<BatchMetrics> eval_blocks;  // one a block of the test part

@@ -42,6 +42,7 @@ PhaseSeconds mean_over_workers(const std::vector<Run::Slot>& slots) {
         &PhaseSeconds::synchronization, &PhaseSeconds::data, &PhaseSeconds::update}) {
     mean.*phase = mean_of(slots, phase);
   }
+  mean.sampled = std::ranges::any_of(slots, [](const auto& slot) { return slot.seconds.sampled; });
   return mean;
 }
 
@@ -95,6 +96,9 @@ void add_strategy_options(const Run& run, RunResult& result) {
   }
   const bool sparse = run.layout.tensors().front().transposed;
   if (sparse) options.emplace_back("sparse_input", "on");
+  if (const auto& set_up = run.slots[0].set_up) {
+    options.emplace_back("data_placement", to_string(set_up->data_placement));
+  }
   if (config.accumulate > 1) options.emplace_back("accumulate", std::to_string(config.accumulate));
 }
 
@@ -130,6 +134,10 @@ RunResult make_result(const Run& run, std::span<const float> values, bool interr
   result.startup_seconds = run.startup_seconds;
   result.load_seconds = run.dataset.load_seconds;
   result.eval_seconds = run.eval_seconds;
+  if (const auto& set_up = run.slots[0].set_up) {
+    result.transfer_seconds = set_up->transfer_seconds;
+    result.capture_seconds = set_up->capture_seconds;
+  }
   result.time_to_target = run.book.time_to_target();
   result.time = mean_over_workers(run.slots);
   for (const Run::Slot& slot : run.slots) result.workers_time.push_back(slot.seconds);

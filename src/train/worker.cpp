@@ -21,6 +21,7 @@ StepOptions step_options(const Run& run, int rank) {
   options.precision = run.config.model.precision;
   options.seed = run.config.seed;
   options.accumulate = run.config.accumulate;
+  options.data_placement = run.config.data_placement;
   options.threads = run.config.threads;
   options.spins = run.group.policy().spins;
   options.thread_start = [&run, rank](int thread) {
@@ -83,11 +84,14 @@ std::vector<UpdateScalars> Worker::epoch_scalars() const {
   return scalars;
 }
 
-EpochPlan Worker::epoch_plan(std::span<const UpdateScalars> scalars) const {
+EpochJob Worker::epoch_job() const {
   return {.data = &run_.dataset.train,
           .sampler = &run_.sampler,
-          .global_batch = run_.resolved.global_batch,
-          .epoch = static_cast<uint32_t>(epoch_),
+          .global_batch = run_.resolved.global_batch};
+}
+
+EpochPlan Worker::epoch_plan(std::span<const UpdateScalars> scalars) const {
+  return {.epoch = static_cast<uint32_t>(epoch_),
           .first_batch = step_in_epoch_,
           .first_step = epoch_ * run_.steps_per_epoch + step_in_epoch_,
           .scalars = scalars};
@@ -167,7 +171,10 @@ void Worker::count(const BatchMetrics& metrics) {
 
 void Worker::record_step_time() {
   const Clock::time_point now = Clock::now();
-  run_.step_seconds.push_back(static_cast<float>(seconds_between(step_start_, now)));
+  // How long the host took to queue a step tells nothing: end_epoch() has the device's mean.
+  if (!step_->epoch_step()) {
+    run_.step_seconds.push_back(static_cast<float>(seconds_between(step_start_, now)));
+  }
   step_start_ = now;
   if (run_.observer.on_progress && seconds_between(progress_at_, now) > 0.1) {
     progress_at_ = now;
@@ -208,6 +215,7 @@ void Worker::add_communication(const CommunicationCounters& counters) {
 void Worker::publish() {
   const StepSeconds step = step_->seconds();
   PhaseSeconds& seconds = run_.slots[rank_].seconds;
+  seconds.sampled = step.sampled;
   const auto known = [](double value) -> std::optional<double> {
     if (std::isnan(value)) return std::nullopt;
     return value;
@@ -224,6 +232,7 @@ void Worker::publish() {
     seconds.exposed_communication = communication_;
   }
   run_.slots[rank_].communication = totals_;
+  if (const EpochStep* behind = step_->epoch_step()) run_.slots[rank_].set_up = behind->set_up();
 }
 
 }  // namespace lockstep

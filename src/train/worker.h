@@ -51,7 +51,9 @@ class Worker {
   std::span<float> gradients() { return memory_.gradients; }
   std::span<float> state() { return memory_.state; }
 
-  // What an EpochStep is told of the epoch that has begun; `scalars` are epoch_scalars().
+  // What an EpochStep is told of the training, and of the epoch that has begun; `scalars` are
+  // epoch_scalars().
+  EpochJob epoch_job() const;
   EpochPlan epoch_plan(std::span<const UpdateScalars> scalars) const;
   std::vector<UpdateScalars> epoch_scalars() const;
 
@@ -85,12 +87,14 @@ class Worker {
   bool checkpoint_is_due(int64_t finished_steps) const;
   void fill_batch(IndexRange positions);
   void record_step_time();
+  void record_mean_step_time(double epoch_seconds);
   void report_progress();
   bool evaluation_is_due() const;
   void evaluate_blocks();
   void close_epoch(double epoch_seconds);
   void save_within_epoch();
   void offer_slot();
+  void write_back();
   TrainingPosition position() const;
 
   Run& run_;

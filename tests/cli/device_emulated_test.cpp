@@ -158,5 +158,46 @@ TEST(EmulatedDevice, ThatIsMissingIsAWarningOfTheDoctor) {
   }
 }
 
+// 25 MB of data, 20 of memory.
+TEST(EmulatedDevice, StreamsDataThatDoNotFit) {
+  const Words machine = {"LOCKSTEP_EMULATOR_MEMORY_MB=20"};
+  const auto train = [&](const std::string& placement) {
+    return run_program(
+        {"train", "--device", "cuda", "--data", "synthetic:n=300000,d=20", "--model", "logistic",
+         "--batch-size", "16384", "--epochs", "1", "--data-placement", placement, "--json"},
+        machine);
+  };
+  const ProcessResult streamed = train("auto");
+  ASSERT_EQ(streamed.exit_code, 0) << streamed.err;
+  EXPECT_THAT(streamed.err, HasSubstr("streamed from the host's"));
+  EXPECT_EQ(streamed.document()["runs"][0]["strategy_options"]["data_placement"], "host");
+  const ProcessResult refused = train("device");
+  EXPECT_EQ(refused.exit_code, kDeviceError);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("data set needs 25.2 MB"), HasSubstr("--data-placement host")));
+}
+
+TEST(EmulatedDevice, DryRunCountsWhatAStepDoes) {
+  const auto dry_run = [](Words words) {
+    words.insert(words.begin(), {"train", "--device", "cuda", "--dry-run"});
+    return run_program(words, {});
+  };
+  const ProcessResult text = dry_run({});
+  ASSERT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr("one after the other"), HasSubstr("us of latency"),
+                              HasSubstr("emulated")));
+  const nlohmann::json step = dry_run({"--json"}).document()["dry_run"]["gpu_step"];
+  EXPECT_LE(step["stages"], step["kernels"]);
+  // Digits: 64-256-128-10, 64 rows; the first layer has no input gradient.
+  EXPECT_EQ(step["flop"], 64 * (4.0 * 64 * 256 + 6.0 * (256 * 128 + 128 * 10)));
+  const nlohmann::json logistic =
+      dry_run({"--json", "--model", "logistic", "--data", "synthetic:n=5000,d=20"})
+          .document()["dry_run"]["gpu_step"];
+  EXPECT_EQ(logistic["kernels"], 1);
+  EXPECT_TRUE(run_program({"train", "--device", "cpu", "--dry-run", "--json"}, {})
+                  .document()["dry_run"]["gpu_step"]
+                  .is_null());
+}
+
 }  // namespace
 }  // namespace lockstep::testing

@@ -168,11 +168,115 @@ TEST_F(CudaTraining, ADivergedRunNamesTheStepAsTheCpuDoes) {
   EXPECT_NE(cpu.find("step"), std::string::npos) << cpu;
 }
 
-TEST_F(CudaTraining, WhatThisVersionLacksIsRefused) {
+// 24 rows in 5 parts, the last batch's 11, and one batch of a single row.
+TEST_F(CudaTraining, PartsOfABatchAddUpAsOnTheCpu) {
+  const Dataset dataset = make_dataset(), binary = make_dataset(203, 13, 2);
+  const Change parts = [](Config& c) {
+    c.accumulate = 5;
+    c.optimizer.momentum = 0.9;
+    c.model.dropout = 0.2;
+  };
+  expect_as_on_the_cpu(dataset, parts, "network");
+  const Change logistic = [&](Config& c) {
+    parts(c);
+    c.model.dropout = 0.0;
+    c.model.model = "logistic";
+    c.batch_size = 101;  // 203 = 101 + 101 + 1
+  };
+  expect_as_on_the_cpu(binary, logistic, "logistic regression");
+}
+
+TEST_F(CudaTraining, DataStreamedFromTheHostGiveTheSameBits) {
+  const Dataset dataset = make_dataset(), binary = make_dataset(203, 13, 2);
+  const auto trained = [&](const Dataset& data, DataPlacement placement, const Change& job) {
+    return train_on("cuda", data, [&](Config& c) {
+      job(c);
+      c.data_placement = placement;
+    });
+  };
+  const auto expect_same = [&](const Dataset& data, const Change& job, const char* what) {
+    SCOPED_TRACE(what);
+    const TrainedModel device = trained(data, DataPlacement::device, job);
+    for (const int seed : {1, 2, 3}) {
+      emulator::set_seed(seed);
+      const TrainedModel host = trained(data, DataPlacement::host, job);
+      EXPECT_EQ(host.result.parameters_sha256, device.result.parameters_sha256) << seed;
+      EXPECT_EQ(host.result.epochs.back().train_loss, device.result.epochs.back().train_loss);
+      EXPECT_EQ(host.result.epochs.back().test->loss, device.result.epochs.back().test->loss);
+    }
+  };
+  const Change dropout = [](Config& c) {
+    c.model.dropout = 0.3;
+    c.accumulate = 2;
+  };
+  expect_same(dataset, dropout, "network with dropout, in parts");
+  expect_same(
+      binary, [](Config& c) { c.model.model = "logistic"; }, "logistic regression");
+  expect_same(
+      dataset, [](Config& c) { c.data.shuffle = Shuffle::none; }, "in the data set's order");
+}
+
+// Of a step: the copy waits until the slot's step before has read it, the step waits for the copy.
+TEST_F(CudaTraining, EveryWaitOfAStreamedStepIsNeeded) {
+  const Dataset dataset = make_dataset(2003, 13, 3);
+  const auto sha_of = [&](int seed, long dropped) {
+    emulator::set_seed(seed);
+    emulator::drop_event_wait(dropped);
+    const TrainedModel trained = train_on("cuda", dataset, [](Config& c) {
+      c.model.hidden = {8};
+      c.epochs = 2;
+      c.data_placement = DataPlacement::host;
+    });
+    emulator::drop_event_wait(-1);
+    return trained.result.parameters_sha256;
+  };
+  const std::string expected = sha_of(1, -1);
+  // The copies are ahead, but for an epoch's first: slots then hold batches of the epoch before.
+  constexpr long kSteps = 84, kCopyWaits = 2 * 20, kStepWaits = 2 * kSteps + 1;
+  for (const long dropped : {kCopyWaits, kStepWaits}) {
+    int wrong = 0;
+    for (int seed = 1; seed <= 20 && wrong == 0; ++seed) wrong += sha_of(seed, dropped) != expected;
+    EXPECT_GT(wrong, 0) << "without event wait " << dropped;
+  }
+}
+
+std::string option_of(const TrainedModel& trained, const std::string& name) {
+  for (const auto& [key, value] : trained.result.strategy_options) {
+    if (key == name) return value;
+  }
+  return "none";
+}
+
+TEST_F(CudaTraining, SaysWhereTheDataAre) {
   const Dataset dataset = make_dataset();
-  const std::string message =
-      message_of([&] { train_on("cuda", dataset, [](Config& c) { c.accumulate = 2; }); });
-  EXPECT_NE(message.find("--accumulate"), std::string::npos) << message;
+  const Change none = [](Config&) {};
+  EXPECT_EQ(option_of(train_on("cuda", dataset, none), "data_placement"), "device");
+  const Change host = [](Config& c) { c.data_placement = DataPlacement::host; };
+  EXPECT_EQ(option_of(train_on("cuda", dataset, host), "data_placement"), "host");
+  EXPECT_EQ(option_of(train_on("cpu", dataset, host), "data_placement"), "none");
+}
+
+TEST_F(CudaTraining, PhasesAreSampledAndMakeUpTheStep) {
+  const Dataset dataset = make_dataset();
+  const TrainedModel trained = train_on("cuda", dataset, [](Config&) {});
+  const PhaseSeconds& time = trained.result.time;
+  ASSERT_TRUE(time.data && time.compute && time.update);
+  EXPECT_TRUE(time.sampled);
+  EXPECT_GT(*time.data, 0.0);
+  EXPECT_GT(*time.update, 0.0);
+  EXPECT_GT(*time.compute, *time.data) << "ten kernels against one";
+  EXPECT_GT(trained.result.transfer_seconds.value(), 0.0);
+  EXPECT_GT(trained.result.capture_seconds.value(), 0.0);
+  EXPECT_TRUE(trained.result.fused.empty());
+}
+
+TEST_F(CudaTraining, AStepInOneKernelHasNoPhases) {
+  const Dataset binary = make_dataset(203, 13, 2);
+  const TrainedModel trained =
+      train_on("cuda", binary, [](Config& c) { c.model.model = "logistic"; });
+  EXPECT_FALSE(trained.result.time.compute || trained.result.time.data);
+  EXPECT_FALSE(trained.result.time.sampled);
+  EXPECT_EQ(trained.result.fused, (std::vector<std::string>{"compute", "data", "update"}));
 }
 
 }  // namespace

@@ -1,0 +1,115 @@
+#include "backend/cuda_model.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "backend/logistic_step.h"
+#include "kernels/add_gradients.h"
+
+namespace lockstep {
+
+CudaModel::CudaModel(const Model& model, const ParameterLayout& layout, const StepMemory& memory,
+                     const StepOptions& options, cudaStream_t stream)
+    : layout_(layout),
+      memory_(memory),
+      rule_(update_rule(options.optimizer)),
+      values_(layout.size()),
+      gradients_(options.evaluate_only ? 0 : layout.size()),
+      part_gradients_(options.evaluate_only || options.accumulate == 1 ? 0 : layout.size()),
+      states_(options.evaluate_only ? 0 : memory.state.size()),
+      loss_scratch_(1) {
+  loss_scratch_.clear(stream);
+  gradients_.clear(stream);  // padding stays zero
+  part_gradients_.clear(stream);
+  values_.upload(memory_.values, stream);
+  if (states_.size() > 0) states_.upload(memory_.state, stream);
+  if (is_logistic(model) && model.inputs <= kLogisticColumns) {
+    logistic_scratch_ = DeviceArray<float>(logistic_scratch_floats(model.inputs));
+    logits_ = DeviceArray<float>(options.max_batch);
+  } else {
+    network_.emplace(model, layout, options.max_batch, options, loss_scratch_.data());
+  }
+}
+
+ParameterPointers CudaModel::parameters() const {
+  float* states = states_.data();
+  const bool second = states_.size() > layout_.size();
+  return {.values = values_.data(),
+          .gradients = gradients_.data(),
+          .state0 = states,
+          .state1 = second ? states + layout_.size() : nullptr};
+}
+
+LogisticModel CudaModel::logistic(const CudaBatch& batch) const {
+  return {.data = *batch.data,
+          .scale = *batch.scale,
+          .values = values_.data(),
+          .weight = layout_.tensors()[0].offset,
+          .bias = layout_.tensors()[1].offset};
+}
+
+void CudaModel::queue_gradients(const CudaBatch& part, float* to, StepState* state,
+                                CudaPhases* phases, cudaStream_t stream) {
+  if (!network_) {
+    logistic_gradient(logistic(part), part.rows, state, to,
+                      {logistic_scratch_.data(), loss_scratch_.data()}, stream);
+    return;
+  }
+  network_->gather(part, state, stream);
+  if (phases) phases->end(&StepSeconds::data, stream);
+  network_->gradients(part, values_.data(), to, state, stream);
+}
+
+void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers& step,
+                           CudaPhases* phases, cudaStream_t stream) {
+  if (!network_ && parts.size() == 1) {
+    logistic_train(logistic(parts[0]), parts[0].rows, rule_, parameters(), step,
+                   {logistic_scratch_.data(), loss_scratch_.data()}, stream);
+    return;
+  }
+  if (phases) phases->begin(stream);
+  bool first = true;
+  for (const CudaBatch& part : parts) {
+    if (part.rows.rows == 0) continue;  // adds zeros
+    queue_gradients(part, first ? gradients_.data() : part_gradients_.data(), step.state, phases,
+                    stream);
+    if (!first) add_gradients(gradients_.data(), part_gradients_.data(), layout_.size(), stream);
+    if (phases) phases->end(&StepSeconds::compute, stream);
+    first = false;
+  }
+  update(rule_, layout_.all(), parameters(), step, stream);
+  if (phases) phases->end(&StepSeconds::update, stream);
+  advance_step(step, stream);
+}
+
+void CudaModel::evaluate(const CudaBatch& batch, std::span<float> logits, BatchMetrics* metrics,
+                         cudaStream_t stream) {
+  DeviceRows<float> computed{logits_.data(), 1};
+  int64_t outputs = 1;
+  if (network_) {
+    network_->gather(batch, nullptr, stream);
+    network_->evaluate(batch, values_.data(), metrics, stream);
+    computed = network_->logits();
+    outputs = network_->outputs();
+  } else {
+    logistic_evaluate(logistic(batch), batch.rows, logits_.data(),
+                      {.scratch = loss_scratch_.data(), .metrics = metrics, .state = nullptr},
+                      stream);
+  }
+  if (logits.empty()) return;
+  std::vector<float> rows(batch.rows.rows * computed.stride);
+  check(cudaMemcpyAsync(rows.data(), computed.data, rows.size() * sizeof(float),
+                        cudaMemcpyDeviceToHost, stream),
+        "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  for (int64_t row = 0; row < batch.rows.rows; ++row) {
+    std::copy_n(rows.data() + row * computed.stride, outputs, logits.data() + row * outputs);
+  }
+}
+
+void CudaModel::write_back(cudaStream_t stream) const {
+  values_.download(memory_.values, stream);
+  states_.download(memory_.state, stream);
+}
+
+}  // namespace lockstep

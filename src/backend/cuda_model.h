@@ -1,0 +1,52 @@
+// A model on a GPU: weights, gradients and optimizer state in its memory, and what a training step
+// and an evaluation launch.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "backend/cuda_network.h"
+#include "backend/cuda_phases.h"
+#include "kernels/logistic.h"
+#include "kernels/optimizer.h"
+#include "kernels/step_state.h"
+
+namespace lockstep {
+
+// One stream uses it. `layout`, the model and StepMemory must outlive it.
+class CudaModel {
+ public:
+  // Returns when the device has weights and state.
+  CudaModel(const Model& model, const ParameterLayout& layout, const StepMemory& memory,
+            const StepOptions& options, cudaStream_t stream);
+
+  // Queues a whole step over a batch: gradients of its parts, added left to right, the update, the
+  // state's advance. `phases`, where not null, are marked; a step in one kernel has none.
+  void queue_step(std::span<const CudaBatch> parts, const StepPointers& step, CudaPhases* phases,
+                  cudaStream_t stream);
+  bool has_phases() const { return network_ || part_gradients_.size() > 0; }
+
+  // Queues forward and loss, whose sums are added to `metrics`. `logits`, where not empty, receive
+  // [rows, outputs]; it then returns when they are there.
+  void evaluate(const CudaBatch& batch, std::span<float> logits, BatchMetrics* metrics,
+                cudaStream_t stream);
+
+  // Copies weights and state to the StepMemory; returns when they are there.
+  void write_back(cudaStream_t stream) const;
+
+ private:
+  ParameterPointers parameters() const;
+  LogisticModel logistic(const CudaBatch& batch) const;
+  void queue_gradients(const CudaBatch& part, float* to, StepState* state, CudaPhases* phases,
+                       cudaStream_t stream);
+
+  const ParameterLayout& layout_;
+  StepMemory memory_;
+  UpdateRule rule_;
+  DeviceArray<float> values_, gradients_, part_gradients_, states_;
+  DeviceArray<LossScratch> loss_scratch_;
+  std::optional<CudaNetwork> network_;  // else logistic regression in one pass
+  DeviceArray<float> logistic_scratch_, logits_;
+};
+
+}  // namespace lockstep

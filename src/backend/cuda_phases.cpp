@@ -1,0 +1,28 @@
+#include "backend/cuda_phases.h"
+
+#include <algorithm>
+
+namespace lockstep {
+
+void CudaPhases::mark(double StepSeconds::*phase, cudaStream_t stream) {
+  marks_.push_back({phase, std::make_unique<Event>(Event::Timing::on)});
+  check(cudaEventRecordWithFlags(marks_.back().event->get(), stream, cudaEventRecordExternal),
+        "cudaEventRecordWithFlags");
+}
+
+void CudaPhases::add_to(StepSeconds& seconds) const {
+  constexpr double kMillisecond = 1e-3;
+  for (size_t i = 1; i < marks_.size(); ++i) {
+    if (!marks_[i].phase) continue;
+    float milliseconds = 0.0F;
+    check(cudaEventElapsedTime(&milliseconds, marks_[i - 1].event->get(), marks_[i].event->get()),
+          "cudaEventElapsedTime");
+    seconds.*marks_[i].phase += kMillisecond * milliseconds;
+  }
+}
+
+bool CudaPhases::has(double StepSeconds::*phase) const {
+  return std::ranges::any_of(marks_, [&](const Mark& mark) { return mark.phase == phase; });
+}
+
+}  // namespace lockstep
