@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "lockstep/dataset.h"
 #include "lockstep/model.h"
@@ -19,6 +21,24 @@ enum class Precision { fp32, tf32, bf16 };
 
 // Where a GPU's data set is: in its own memory, or streamed from the host's.
 enum class DataPlacement { automatic, device, host };
+
+// What computes the products of linear layers on a GPU: kernels of our own, cuBLASLt, or for each
+// product the faster of the two, measured when the step is compiled.
+enum class Gemm { automatic, own, cublas };
+
+// A linear layer's three products.
+enum class LinearProduct { forward, input_gradient, weight_gradient };
+
+// What computes one product of a step.
+struct ProductChoice {
+  LinearProduct product = LinearProduct::forward;
+  int64_t batch = 0;  // samples of a full batch
+  int64_t inputs = 0;
+  int64_t outputs = 0;
+  Gemm gemm = Gemm::own;              // or cublas
+  std::optional<double> own_seconds;  // median, with what goes with the product; where measured
+  std::optional<double> cublas_seconds;
+};
 
 // A worker's share of one global batch.
 struct Batch {
@@ -95,6 +115,9 @@ class Step {
 
   virtual StepSeconds seconds() const = 0;
   virtual void reset_seconds() = 0;
+
+  // Its matrix products on a GPU, in the order of the layers; none where it has no such.
+  virtual std::vector<ProductChoice> products() const { return {}; }
 
   // This step as one that can exchange factors, or null.
   virtual FactorStep* factor_step() { return nullptr; }
@@ -211,6 +234,8 @@ struct StepOptions {
   int64_t max_batch = 0;  // largest batch.size() of gradients(), train() or evaluate()
   OptimizerConfig optimizer;
   Precision precision = Precision::fp32;
+  Gemm gemm = Gemm::own;    // of GPUs
+  int64_t train_batch = 0;  // a full batch of training: Gemm::automatic measures its parts
   uint64_t seed = 0;
   int accumulate = 1;
   int threads = 1;   // inside this worker, the one that calls among them

@@ -93,6 +93,7 @@ struct Config {
   UpdateKind update = UpdateKind::automatic;
   SparseInput sparse_input = SparseInput::automatic;        // skip zero inputs in the first layer
   DataPlacement data_placement = DataPlacement::automatic;  // of GPUs
+  Gemm gemm = Gemm::own;                                    // of GPUs' matrix products
   bool deterministic = false;
   double comm_timeout = 60.0;  // seconds
 
@@ -120,7 +121,8 @@ struct Resolved {
   // sync; automatic: factors where the model's are smaller than its gradients, else sliced
   UpdateKind update = UpdateKind::automatic;
   AllReduceAlgorithm allreduce = AllReduceAlgorithm::direct;
-  std::string name;  // canonical mode string: "serial", "sync:2@cuda", "local-sgd:2:8"
+  Gemm gemm = Gemm::own;  // automatic: to be measured
+  std::string name;       // canonical mode string: "serial", "sync:2@cuda", "local-sgd:2:8"
   std::vector<std::string> warnings;
   std::string config_json;  // as in the result document; the command line fills it for checkpoints
 };
@@ -143,6 +145,8 @@ const char* to_string(OptimizerKind kind);
 const char* to_string(AllReduceAlgorithm algorithm);
 const char* to_string(UpdateKind update);
 const char* to_string(DataPlacement placement);
+const char* to_string(Gemm gemm);
+const char* to_string(LinearProduct product);
 std::string to_string(const SyncEvery& sync_every);
 
 }  // namespace lockstep

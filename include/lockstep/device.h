@@ -58,6 +58,7 @@ struct Gpu {
 struct GpuSurvey {
   bool built = false;         // with CUDA, or with its emulator
   bool emulated = false;      // the GPUs are emulated on the CPU: results are real, times are not
+  bool cublas = false;        // built with NVIDIA's matrix products (cuBLASLt)
   std::string runtime;        // CUDA version that this program is built with, "13.0"; empty: none
   std::string driver;         // newest CUDA version that the driver runs, "13.0"; empty: no driver
   std::string architectures;  // what kernels are compiled for: "75 80 86 89 90 and PTX of 90"

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "lockstep/backend.h"
+
 namespace lockstep {
 
 struct Evaluation {
@@ -77,7 +79,8 @@ struct RunResult {
   PhaseSeconds time;  // mean over workers
   std::vector<PhaseSeconds> workers_time;
   CommunicationTotals communication;
-  std::vector<std::string> fused;  // phases that are null because they are fused
+  std::vector<std::string> fused;   // phases that are null because they are fused
+  std::vector<ProductChoice> gemm;  // a GPU's matrix products; empty where there are none
 
   // Filled by compare.
   std::optional<std::string> baseline;

@@ -28,6 +28,7 @@ struct TrainObserver {
   std::function<void(const Progress&)> on_progress;
   std::function<void(const EpochRecord&)> on_epoch;
   std::function<void(const std::string&)> on_warning;
+  std::function<void(const std::string&)> on_note;  // what was measured and chosen at the start
 };
 
 struct TrainedModel {

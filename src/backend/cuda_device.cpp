@@ -63,6 +63,7 @@ GpuSurvey look() {
   GpuSurvey survey;
   survey.built = true;
   survey.emulated = kCudaEmulated;
+  survey.cublas = kCublas;
   survey.architectures = kCudaArchitectures;
   int driver = 0, runtime = 0, count = 0;
   (void)cudaDriverGetVersion(&driver);

@@ -15,8 +15,7 @@ namespace lockstep {
 
 namespace {
 
-constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA recommends for Hopper
-constexpr uint32_t kAlignment = 16;                   // bytes, of every address
+constexpr uint32_t kAlignment = 16;  // bytes, of every address
 
 void check_cublas(cublasStatus_t status, const char* what, const char* file = __builtin_FILE(),
                   int line = __builtin_LINE()) {
@@ -114,7 +113,7 @@ void describe(Plan& plan, const MatmulShape& shape) {
 void choose_algorithm(Plan& plan, const Library& library, const MatmulShape& shape) {
   Preference preference;
   check_cublas(cublasLtMatmulPreferenceCreate(preference.out()), "cublasLtMatmulPreferenceCreate");
-  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMatmulWorkspaceBytes);
   for (const auto attribute :
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
@@ -146,7 +145,7 @@ class CublasMatmul final : public Matmul {
  public:
   CublasMatmul() {
     check_cublas(cublasLtCreate(library_.out()), "cublasLtCreate");
-    check(cudaMalloc(&workspace_, kWorkspaceBytes), "cudaMalloc of cuBLASLt's workspace");
+    check(cudaMalloc(&workspace_, kMatmulWorkspaceBytes), "cudaMalloc of cuBLASLt's workspace");
   }
   ~CublasMatmul() override { (void)cudaFree(workspace_); }
   CublasMatmul(const CublasMatmul&) = delete;

@@ -6,12 +6,15 @@
 #include <cuda_runtime.h>
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
 #include "lockstep/backend.h"
 
 namespace lockstep {
+
+inline constexpr size_t kMatmulWorkspaceBytes = size_t{32} << 20;  // NVIDIA's advice for Hopper
 
 enum class MatmulOperand { as_it_lies, transposed };
 enum class MatmulEpilogue { none, bias, bias_relu };
@@ -54,7 +57,8 @@ class Matmul {
                    void* c, cudaStream_t stream) = 0;
 };
 
-// By cuBLASLt on the current device, whose memory it takes 32 MiB of; null in a build without it.
+// By cuBLASLt on the current device, of whose memory it takes kMatmulWorkspaceBytes; null in a
+// build without it.
 std::unique_ptr<Matmul> make_cublas_matmul();
 
 }  // namespace lockstep

@@ -27,7 +27,7 @@ CudaModel::CudaModel(const Model& model, const ParameterLayout& layout, const St
     logistic_scratch_ = DeviceArray<float>(logistic_scratch_floats(model.inputs));
     logits_ = DeviceArray<float>(options.max_batch);
   } else {
-    network_.emplace(model, layout, options.max_batch, options, loss_scratch_.data());
+    network_.emplace(model, layout, options, loss_scratch_.data());
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "backend/cuda_network.h"
 #include "backend/cuda_phases.h"
@@ -19,6 +20,15 @@ class CudaModel {
   // Returns when the device has weights and state.
   CudaModel(const Model& model, const ParameterLayout& layout, const StepMemory& memory,
             const StepOptions& options, cudaStream_t stream);
+
+  // Makes ready for steps of parts of `rows` rows: before one is captured.
+  void prepare(int64_t rows) {
+    if (network_) network_->prepare(rows);
+  }
+
+  std::vector<ProductChoice> products() const {
+    return network_ ? network_->products() : std::vector<ProductChoice>();
+  }
 
   // Queues a whole step over a batch: gradients of its parts, added left to right, the update, the
   // state's advance. `phases`, where not null, are marked; a step in one kernel has none.

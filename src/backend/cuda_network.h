@@ -4,12 +4,10 @@
 #include <vector>
 
 #include "backend/cuda_data.h"
+#include "backend/cuda_linear_choice.h"
 #include "backend/cuda_memory.h"
 #include "backend/mlp_plan.h"
 #include "kernels/gather.h"
-#include "kernels/linear_backward_input.h"
-#include "kernels/linear_backward_weight.h"
-#include "kernels/linear_forward.h"
 #include "kernels/loss_sums.h"
 #include "lockstep/backend.h"
 
@@ -17,9 +15,13 @@ namespace lockstep {
 
 class CudaNetwork {
  public:
-  // For batches of at most `rows` rows. `layout` and `scratch`, which is zero, must outlive this.
-  CudaNetwork(const Model& model, const ParameterLayout& layout, int64_t rows,
-              const StepOptions& options, LossScratch* scratch);
+  // For batches of at most options.max_batch rows. With Gemm::automatic the products are measured
+  // here. `layout` and `scratch`, which is zero, must outlive this.
+  CudaNetwork(const Model& model, const ParameterLayout& layout, const StepOptions& options,
+              LossScratch* scratch);
+
+  // Makes ready for gradients() of batches of `rows` rows: before one is captured.
+  void prepare(int64_t rows) { linear_.ops->prepare(static_cast<int>(rows)); }
 
   // The batch's rows, converted, for what follows. `state` is null for consecutive rows.
   void gather(const CudaBatch& batch, const StepState* state, cudaStream_t stream);
@@ -35,6 +37,7 @@ class CudaNetwork {
                 cudaStream_t stream);
   DeviceRows<float> logits() const { return gradients_.back(); }
   int64_t outputs() const { return plan_.stages.back().outputs; }
+  const std::vector<ProductChoice>& products() const { return linear_.products; }
 
  private:
   enum class Mode { train, evaluate };
@@ -43,21 +46,23 @@ class CudaNetwork {
   void forward(const CudaBatch& batch, const float* values, const StepState* state, Mode mode,
                cudaStream_t stream);
   void loss(const CudaBatch& batch, const LossSums& sums, Mode mode, cudaStream_t stream);
-  DropoutMask mask(const LinearStage& stage, const StepState* state) const;
+  DropoutMask mask(const DropoutSpec& dropout, const StepState* state) const;
 
   const ParameterLayout& layout_;
   MlpPlan plan_;
-  Precision precision_;
   uint64_t seed_;
   int64_t capacity_;
+  ChosenLinear linear_;
   std::vector<DeviceArray<float>> memory_;
   DeviceRows<float> input_;
   std::vector<DeviceRows<float>> outputs_;    // of each stage but the last
   std::vector<DeviceRows<float>> gradients_;  // of each stage's output; the last is the logits too
   DeviceArray<int32_t> labels_;
   DeviceArray<int64_t> samples_;
-  DeviceArray<float> workspace_;
   LossScratch* scratch_;
 };
+
+// Bytes of device memory that the products of such a network take.
+size_t cuda_products_bytes(const Model& model, const StepOptions& options);
 
 }  // namespace lockstep

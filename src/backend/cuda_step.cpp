@@ -62,6 +62,7 @@ class CudaStep final : public Step, public EpochStep {
   ~CudaStep() override { (void)cudaStreamSynchronize(stream_.get()); }
 
   EpochStep* epoch_step() override { return this; }
+  std::vector<ProductChoice> products() const override { return on_device_.products(); }
 
   void prepare(const EpochJob& job) override {
     job_ = job;
@@ -187,6 +188,7 @@ class CudaStep final : public Step, public EpochStep {
     std::vector<CudaBatch> parts;
     for (int part = 0; part < options_.accumulate; ++part) {
       parts.push_back(feed_->part(slot, k, part, options_.accumulate));
+      on_device_.prepare(parts.back().rows.rows);
     }
     return {stream_.get(), [&] {
               const StepPointers step{state_.data(), scalars_.data(), report_.device()};
@@ -281,7 +283,7 @@ size_t cuda_step_bytes(const Model& model, const ParameterLayout& layout,
       floats += options.max_batch * (linear->inputs + 2 * linear->outputs);
     }
   }
-  return floats * sizeof(float);
+  return floats * sizeof(float) + cuda_products_bytes(model, options);
 }
 
 }  // namespace lockstep

@@ -96,6 +96,11 @@ std::vector<Option> mode_options() {
           "a GPU's data: in its memory or streamed from the host's",
           [](auto& s) -> auto& { return s.config.data_placement; }),
       mode(
+          "gemm", "auto|own|cublas",
+          "matrix products on GPUs: own kernels, cuBLASLt, or for each the faster, measured at "
+          "start (own until a GPU has tried it)",
+          [](auto& s) -> auto& { return s.config.gemm; }),
+      mode(
           "deterministic", "", "sync with W workers gives the bits of serial --accumulate W",
           [](auto& s) -> auto& { return s.config.deterministic; }),
       mode(

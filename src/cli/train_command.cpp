@@ -151,6 +151,7 @@ class Follower {
   TrainObserver observer() {
     TrainObserver observer;
     observer.on_warning = [this](const std::string& warning) { session_.warn(warning); };
+    observer.on_note = [this](const std::string& note) { session_.console.note(note); };
     observer.on_epoch = [this](const EpochRecord& epoch) {
       partial_.epochs.push_back(epoch);
       session_.console.note(epoch_line(epoch, epochs_));

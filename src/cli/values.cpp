@@ -124,6 +124,12 @@ const Names<DataPlacement>& names_of(DataPlacement) {
   return names;
 }
 
+const Names<Gemm>& names_of(Gemm) {
+  static const Names<Gemm> names = {
+      {"auto", Gemm::automatic}, {"own", Gemm::own}, {"cublas", Gemm::cublas}};
+  return names;
+}
+
 const Names<Toggle>& names_of(Toggle) {
   static const Names<Toggle> names = {{"on", Toggle::on}, {"off", Toggle::off}};
   return names;

@@ -39,6 +39,7 @@ const Names<AllReduceChoice>& names_of(AllReduceChoice);
 const Names<Toggle>& names_of(Toggle);
 const Names<SparseInput>& names_of(SparseInput);
 const Names<DataPlacement>& names_of(DataPlacement);
+const Names<Gemm>& names_of(Gemm);
 
 template <class E>
 concept Named = std::is_enum_v<E> || std::is_same_v<E, bool>;

@@ -1,4 +1,5 @@
 // One run of the JSON document.
+#include "lockstep/config.h"
 #include "report/document.h"
 #include "train/history_json.h"
 
@@ -33,6 +34,22 @@ Json options_of(const RunResult& run) {
   Json options = Json::object();
   for (const auto& [name, value] : run.strategy_options) options[name] = value;
   return options;
+}
+
+// A GPU's matrix products, and which kernels compute each.
+Json gemm_of(const RunResult& run) {
+  if (run.gemm.empty()) return {};
+  Json products = Json::array();
+  for (const ProductChoice& choice : run.gemm) {
+    products.push_back({{"product", to_string(choice.product)},
+                        {"batch", choice.batch},
+                        {"inputs", choice.inputs},
+                        {"outputs", choice.outputs},
+                        {"kernels", to_string(choice.gemm)},
+                        {"own_seconds", json_number(choice.own_seconds)},
+                        {"cublas_seconds", json_number(choice.cublas_seconds)}});
+  }
+  return products;
 }
 
 Json final_of(const RunResult& run) {
@@ -95,6 +112,7 @@ Json json_of(const RunResult& run) {
   json["karp_flatt"] = json_number(run.karp_flatt);
   json["amdahl_limit"] = json_number(run.amdahl_limit);
   json["fused"] = run.fused;
+  json["gemm"] = gemm_of(run);
   json["final"] = final_of(run);
   json["parameters_sha256"] = text(run.parameters_sha256);
   return json;

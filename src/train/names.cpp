@@ -170,6 +170,24 @@ const char* to_string(DataPlacement placement) {
   return "auto";
 }
 
+const char* to_string(Gemm gemm) {
+  switch (gemm) {
+    case Gemm::automatic: return "auto";
+    case Gemm::own: return "own";
+    case Gemm::cublas: return "cublas";
+  }
+  return "own";
+}
+
+const char* to_string(LinearProduct product) {
+  switch (product) {
+    case LinearProduct::forward: return "forward";
+    case LinearProduct::input_gradient: return "input_gradient";
+    case LinearProduct::weight_gradient: return "weight_gradient";
+  }
+  return "forward";
+}
+
 std::string to_string(const SyncEvery& sync_every) {
   switch (sync_every.kind) {
     case SyncEvery::Kind::epoch: return "epoch";

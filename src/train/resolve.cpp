@@ -8,6 +8,7 @@
 #include "lockstep/config.h"
 #include "lockstep/error.h"
 #include "train/check_config.h"
+#include "train/gemm_choice.h"
 
 namespace lockstep {
 
@@ -122,6 +123,10 @@ Resolved resolve(const Config& config, int64_t train_samples) {
   choose_communication(resolved);
   resolved.device = choose_device(config.device, resolved.workers);
   check_gpu_support(config, resolved);
+  const GpuSurvey survey = resolved.device.on_gpu() ? survey_gpus() : GpuSurvey{};
+  const GemmChoice gemm = choose_gemm(config, resolved.device, survey);
+  resolved.gemm = gemm.gemm;
+  if (!gemm.warning.empty()) resolved.warnings.push_back(gemm.warning);
   resolved.name =
       mode_name(resolved.strategy, resolved.workers, config.sync_every, resolved.device.name);
   return resolved;

@@ -79,6 +79,8 @@ struct Run {
   size_t bucket_index = 0;    // --bucket-mb auto: worker 0's choice, between two barriers
   double bucket_bytes = 0.0;  // in use at the end
 
+  std::vector<ProductChoice> products;  // of worker 0's step
+
   // Worker 0 alone, or everybody between two barriers.
   EpochBook book;
   std::vector<float> step_seconds;

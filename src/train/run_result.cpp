@@ -115,6 +115,7 @@ void describe(const Run& run, RunResult& result) {
   result.parameters = static_cast<int64_t>(run.layout.count());
   result.global_batch = run.resolved.global_batch;
   result.per_worker_batch = run.resolved.per_worker_batch;
+  result.gemm = run.products;
   add_strategy_options(run, result);
 }
 

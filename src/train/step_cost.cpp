@@ -17,6 +17,8 @@ std::optional<StepCost> step_cost(const Resolved& resolved, const Dataset& datas
   options.max_batch = resolved.per_worker_batch;
   options.optimizer = config.optimizer;
   options.precision = config.model.precision;
+  options.gemm = resolved.gemm;
+  options.train_batch = resolved.per_worker_batch;
   options.seed = config.seed;
   options.accumulate = config.accumulate;
   options.data_placement = config.data_placement;

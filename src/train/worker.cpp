@@ -8,6 +8,7 @@
 
 #include "lockstep/error.h"
 #include "train/denormals.h"
+#include "train/gemm_choice.h"
 #include "train/processors.h"
 
 namespace lockstep {
@@ -19,6 +20,8 @@ StepOptions step_options(const Run& run, int rank) {
   options.max_batch = std::max(run.resolved.per_worker_batch, Run::kEvalBlock);
   options.optimizer = run.config.optimizer;
   options.precision = run.config.model.precision;
+  options.gemm = run.resolved.gemm;
+  options.train_batch = run.resolved.per_worker_batch;
   options.seed = run.config.seed;
   options.accumulate = run.config.accumulate;
   options.data_placement = run.config.data_placement;
@@ -31,6 +34,18 @@ StepOptions step_options(const Run& run, int rank) {
   const double bucket_mb = run.config.bucket_mb.value_or(0.0);
   if (std::isfinite(bucket_mb)) options.slab_bytes = static_cast<size_t>(bucket_mb * 1e6);
   return options;
+}
+
+void tell_of_products(const Run& run) {
+  const TrainObserver& observer = run.observer;
+  if (run.products.empty() && run.resolved.gemm != Gemm::own && observer.on_warning) {
+    observer.on_warning(
+        fmt::format("--gemm {} changes nothing: logistic regression is computed in one pass over "
+                    "the data, without a matrix product",
+                    to_string(run.resolved.gemm)));
+  }
+  const std::string measured = describe_measured(run.products);
+  if (!measured.empty() && observer.on_note) observer.on_note(measured);
 }
 
 }  // namespace
@@ -56,6 +71,10 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
   backend_ = make_backend(run.resolved.device, rank);
   step_ = backend_->compile(run.model, run.layout, run.normalization(), memory_,
                             step_options(run, rank));
+  if (rank == 0) {
+    run.products = step_->products();
+    tell_of_products(run);
+  }
   samples_.resize(run.resolved.per_worker_batch);
   epoch_ = run.start.epoch;
   step_in_epoch_ = run.start.step;

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "cli/failures.h"
 #include "cli/process.h"
 #include "cli/schema.h"
@@ -99,6 +101,48 @@ TEST(EmulatedDevice, TrainsAndSaysThatItIsEmulated) {
     EXPECT_EQ(run["emulated"], true);
     EXPECT_EQ(run["name"], "serial@cuda");
   }
+}
+
+// The kernels of each product of a run, and its warnings.
+std::set<std::string> kernels_of(const nlohmann::json& document) {
+  std::set<std::string> kernels;
+  for (const nlohmann::json& product : document["runs"][0]["gemm"]) {
+    kernels.insert(product["kernels"]);
+  }
+  return kernels;
+}
+
+TEST(EmulatedDevice, ComputesProductsAsGemmSays) {
+  const TemporaryFolder folder;
+  const Words job = {"train", "--device", "cuda", "--hidden",     "8",  "--samples",
+                     "100",   "--epochs", "1",    "--batch-size", "50", "--json"};
+  const auto run_with = [&](const Words& more) {
+    Words words = job;
+    words.insert(words.end(), more.begin(), more.end());
+    const ProcessResult result = run_program(words);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(schema_errors(result.document()), IsEmpty());
+    return result.document();
+  };
+  EXPECT_EQ(kernels_of(run_with({})), std::set<std::string>{"own"});
+  const std::string out = folder.file("run");
+  EXPECT_EQ(kernels_of(run_with({"--gemm", "cublas", "--out", out})),
+            std::set<std::string>{"cublas"});
+  EXPECT_EQ(
+      kernels_of(
+          run_program({"train", out + "/config.toml", "--out", out + "2", "--json"}).document()),
+      std::set<std::string>{"cublas"});
+  const nlohmann::json measured = run_with({"--gemm", "auto"});
+  EXPECT_EQ(kernels_of(measured), std::set<std::string>{"own"});
+  EXPECT_THAT(measured["warnings"].dump(), HasSubstr("times mean nothing"));
+}
+
+TEST(EmulatedDevice, SaysWhereThereIsNoProductToChooseKernelsFor) {
+  const ProcessResult result =
+      run_program({"train", "--device", "cuda", "--model", "logistic", "--data",
+                   "synthetic:n=200,d=3", "--epochs", "1", "--gemm", "cublas", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.document()["warnings"].dump(), HasSubstr("--gemm cublas changes nothing"));
 }
 
 TEST(EmulatedDevice, SeveralOfThemAreRefusedHonestly) {

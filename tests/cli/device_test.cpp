@@ -51,6 +51,16 @@ TEST(Device, OptionsOfCpuThreadsAreRefusedForGpus) {
   expect_failure({{"train", "--precision", "tf32"}, 2, "--device cuda"});
 }
 
+TEST(Device, OptionsThatChooseKernelsOfGpusChangeNothingOnTheCpu) {
+  const ProcessResult result =
+      run_program({"train", "--epochs", "1", "--device", "cpu", "--gemm", "cublas", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("--gemm cublas changes nothing on the CPU"));
+  EXPECT_EQ(result.document()["config"]["gemm"], "cublas");
+  EXPECT_TRUE(result.document()["runs"][0]["gemm"].is_null());
+  expect_failure({{"train", "--gemm", "cublass"}, 2, "--gemm"});
+}
+
 TEST(Device, EveryCommandThatComputesRefusesAGpuThatItCannotHave) {
   const TemporaryFolder folder;
   const std::string run = folder.file("run");

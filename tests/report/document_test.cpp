@@ -96,6 +96,7 @@ TEST(RunJson, has_every_documented_field) {
                           "karp_flatt",
                           "amdahl_limit",
                           "fused",
+                          "gemm",
                           "final",
                           "parameters_sha256"}) {
     EXPECT_TRUE(json.contains(key)) << key;
@@ -108,6 +109,18 @@ TEST(RunJson, has_every_documented_field) {
   EXPECT_EQ(json["workers_time"].size(), 2u);
   EXPECT_EQ(json["epochs"][0]["lr"], 0.1);
   EXPECT_EQ(json["final"]["train_accuracy"], 0.9);
+}
+
+TEST(RunJson, lists_a_gpus_products_and_the_times_that_were_measured) {
+  RunResult run = finished_run();
+  EXPECT_TRUE(json_of(run)["gemm"].is_null());
+  run.gemm = {{LinearProduct::forward, 64, 784, 256, Gemm::cublas, 2e-6, 1e-6},
+              {LinearProduct::input_gradient, 64, 256, 10, Gemm::own, std::nullopt, std::nullopt}};
+  EXPECT_EQ(json_of(run)["gemm"], Json::parse(R"([
+    {"product": "forward", "batch": 64, "inputs": 784, "outputs": 256, "kernels": "cublas",
+     "own_seconds": 2e-6, "cublas_seconds": 1e-6},
+    {"product": "input_gradient", "batch": 64, "inputs": 256, "outputs": 10, "kernels": "own",
+     "own_seconds": null, "cublas_seconds": null}])"));
 }
 
 TEST(RunJson, what_does_not_apply_is_null_never_zero) {

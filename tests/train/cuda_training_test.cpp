@@ -110,6 +110,101 @@ TEST_F(CudaTraining, IsTheCpusForEveryModel) {
       "batches of one");
 }
 
+// cuBLASLt's products, with short last batches and evaluations of other sizes.
+TEST_F(CudaTraining, IsTheCpusWithCublas) {
+  const Dataset dataset = make_dataset();
+  const Change cublas = [](Config& c) { c.gemm = Gemm::cublas; };
+  expect_as_on_the_cpu(dataset, cublas, "sgd");
+  expect_as_on_the_cpu(
+      dataset,
+      [&](Config& c) {
+        cublas(c);
+        c.optimizer.kind = OptimizerKind::adam;
+        c.optimizer.learning_rate = 1e-3;
+        c.model.dropout = 0.3;
+      },
+      "adam with dropout", 1e-4);
+  expect_as_on_the_cpu(
+      dataset,
+      [&](Config& c) {
+        cublas(c);
+        c.model.model = "logistic";
+        c.batch_size = 1;
+        c.epochs = 1;
+      },
+      "softmax regression, batches of one");
+}
+
+TEST_F(CudaTraining, ReportsWhatComputesItsProducts) {
+  const Dataset dataset = make_dataset(), binary = make_dataset(203, 13, 2);
+  for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {
+    const TrainedModel gpu = train_on("cuda", dataset, [&](Config& c) {
+      c.gemm = gemm;
+      c.epochs = 1;
+    });
+    ASSERT_EQ(gpu.result.gemm.size(), 8U);  // three layers; inputs have no gradient
+    for (const ProductChoice& choice : gpu.result.gemm) {
+      EXPECT_EQ(choice.gemm, gemm);
+      EXPECT_EQ(choice.batch, 24);
+      EXPECT_FALSE(choice.own_seconds || choice.cublas_seconds);
+    }
+  }
+  const Change logistic = [](Config& c) { c.model.model = "logistic"; };
+  EXPECT_TRUE(train_on("cuda", binary, logistic).result.gemm.empty());
+  EXPECT_TRUE(train_on("cpu", dataset, [](Config&) {}).result.gemm.empty());
+}
+
+// On the emulator resolve() takes own kernels: what a GPU would do is asked for by hand.
+TEST_F(CudaTraining, MeasuredProductsAreTheCpusToo) {
+  const Dataset dataset = make_dataset();
+  const TrainedModel cpu = train_on("cpu", dataset, [](Config&) {});
+  Config config = testing::small_config();
+  config.device = "cuda";
+  Resolved resolved = resolve(config, dataset.train.size());
+  resolved.gemm = Gemm::automatic;
+  std::vector<std::string> notes;
+  TrainObserver observer;
+  observer.on_note = [&](const std::string& note) { notes.push_back(note); };
+  const Model model = make_model(config.model, dataset.features(), dataset.classes);
+  const TrainedModel gpu = train(resolved, dataset, model, observer);
+  expect_close(gpu.checkpoint.values.span(), cpu.checkpoint.values.span(), 1e-5);
+  for (const ProductChoice& choice : gpu.result.gemm) EXPECT_GT(choice.cublas_seconds.value(), 0);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("weight gradient 17-9 by "), std::string::npos) << notes[0];
+}
+
+TEST_F(CudaTraining, DropsInputsAsTheCpuDoes) {
+  const Dataset dataset = make_dataset();
+  const auto train_dropping = [&](const char* device, Gemm gemm) {
+    Config config = testing::small_config();
+    config.device = device;
+    config.gemm = gemm;
+    Model model = make_model(config.model, dataset.features(), dataset.classes);
+    model.layers.insert(model.layers.begin(), Dropout{0.2});
+    return train(resolve(config, dataset.train.size()), dataset, model);
+  };
+  const TrainedModel cpu = train_dropping("cpu", Gemm::own);
+  const TrainedModel plain = train_on("cpu", dataset, [](Config&) {});
+  EXPECT_GT(std::abs(cpu.result.final_test->loss - plain.result.final_test->loss), 1e-4);
+  for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {
+    const TrainedModel gpu = train_dropping("cuda", gemm);
+    expect_close(gpu.checkpoint.values.span(), cpu.checkpoint.values.span(), 1e-5);
+    EXPECT_NEAR(gpu.result.final_test->loss, cpu.result.final_test->loss, 1e-5);
+  }
+}
+
+// As many multiprocessors as a large GPU's: small batches are split over them, evaluations are not.
+TEST_F(CudaTraining, IsTheCpusOnAWideGpu) {
+  emulator::set_multiprocessors(0, 132);
+  expect_as_on_the_cpu(
+      make_dataset(50, 640, 4),
+      [](Config& c) {
+        c.model.hidden = {200};
+        c.epochs = 1;
+      },
+      "wide");
+}
+
 TEST_F(CudaTraining, HasTheSameBitsInWhateverOrderTheDeviceRuns) {
   const Dataset dataset = make_dataset();
   const Change job = [](Config& c) {
@@ -143,11 +238,15 @@ TEST_F(CudaTraining, ResumedIsBitwiseTheUninterruptedRun) {
 TEST_F(CudaTraining, TensorCoreFormatsStayNear) {
   const Dataset dataset = make_dataset();
   const double loss = train_on("cpu", dataset, [](Config&) {}).result.final_test->loss;
-  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
-    const TrainedModel gpu =
-        train_on("cuda", dataset, [&](Config& c) { c.model.precision = precision; });
-    EXPECT_NEAR(gpu.result.final_test->loss, loss, 0.02) << to_string(precision);
-    EXPECT_NE(gpu.result.final_test->loss, loss);
+  for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {
+    for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+      const TrainedModel gpu = train_on("cuda", dataset, [&](Config& c) {
+        c.gemm = gemm;
+        c.model.precision = precision;
+      });
+      EXPECT_NEAR(gpu.result.final_test->loss, loss, 0.02) << to_string(precision);
+      EXPECT_GT(std::abs(gpu.result.final_test->loss - loss), 1e-6) << to_string(precision);
+    }
   }
 }
 
@@ -164,7 +263,13 @@ TEST_F(CudaTraining, ADivergedRunNamesTheStepAsTheCpuDoes) {
   const Dataset dataset = make_dataset();
   const Change job = [](Config& c) { c.optimizer.learning_rate = 1e25; };
   const std::string cpu = message_of([&] { train_on("cpu", dataset, job); });
-  EXPECT_EQ(message_of([&] { train_on("cuda", dataset, job); }), cpu);
+  for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {
+    const Change on_gpu = [&](Config& c) {
+      job(c);
+      c.gemm = gemm;
+    };
+    EXPECT_EQ(message_of([&] { train_on("cuda", dataset, on_gpu); }), cpu);
+  }
   EXPECT_NE(cpu.find("step"), std::string::npos) << cpu;
 }
 
