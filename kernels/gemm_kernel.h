@@ -29,6 +29,13 @@ namespace lockstep::device {
 
 inline constexpr int kSecondStageThreads = 128;
 
+// Which tile of C, and which split of the depth, a block computes.
+struct TileIndex {
+  int row = 0;
+  int column = 0;
+  int split = 0;
+};
+
 template <class Arithmetic, class Epilogue>
 class GemmBlock {
   using Shape = typename Arithmetic::Shape;
@@ -46,12 +53,13 @@ class GemmBlock {
   static constexpr std::size_t kSharedBytes =
       std::max(kStages * kStage * sizeof(Element), (kResult + Sums::kScratch) * sizeof(float));
 
-  __device__ GemmBlock(const Operand& a, const Operand& b, int depth_a_split)
+  __device__ GemmBlock(const Operand& a, const Operand& b, const TileIndex& tile, int depth_a_split)
       : a_(a),
         b_(b),
-        row_(static_cast<int>(blockIdx.x) * Shape::kRows),
-        column_(static_cast<int>(blockIdx.y) * Shape::kColumns),
-        begin_(static_cast<int>(blockIdx.z) * depth_a_split),
+        tile_(tile),
+        row_(tile.row * Shape::kRows),
+        column_(tile.column * Shape::kColumns),
+        begin_(tile.split * depth_a_split),
         end_(min(begin_ + depth_a_split, a.depth)) {}
 
   __device__ void multiply() {
@@ -71,7 +79,6 @@ class GemmBlock {
     __syncthreads();
 
     constexpr int kChunksARow = Shape::kColumns / 4;
-    const int split = static_cast<int>(blockIdx.z);
     for (int i = static_cast<int>(threadIdx.x); i < Shape::kRows * kChunksARow; i += kGemmThreads) {
       const int row = i / kChunksARow;
       const int column = i % kChunksARow * 4;
@@ -79,7 +86,7 @@ class GemmBlock {
       if (row_ + row >= a_.rows || columns <= 0) continue;
       const float4 v = *reinterpret_cast<const float4*>(c + row * Shape::kPitch + column);
       if (partials.data) {
-        *partials.four(split, row_ + row, column_ + column) = v;
+        *partials.four(tile_.split, row_ + row, column_ + column) = v;
       } else {
         float values[4] = {v.x, v.y, v.z, v.w};
         epilogue(row_ + row, column_ + column, values, min(columns, 4));
@@ -87,10 +94,10 @@ class GemmBlock {
     }
     if constexpr (Epilogue::kRowSums) {
       const int row = static_cast<int>(threadIdx.x);
-      if (blockIdx.y != 0 || row >= Shape::kRows || row_ + row >= a_.rows) return;
+      if (tile_.column != 0 || row >= Shape::kRows || row_ + row >= a_.rows) return;
       const float sum = Sums::total(c + kResult, row);
       if (partials.data) {
-        *partials.row_sum(split, row_ + row) = sum;
+        *partials.row_sum(tile_.split, row_ + row) = sum;
       } else {
         epilogue.row_sum(row_ + row, sum);
       }
@@ -124,7 +131,7 @@ class GemmBlock {
       fetch(tile + kStages - 1);
       multiply_stage(tile);
       if constexpr (Epilogue::kRowSums) {
-        if (blockIdx.y == 0) row_sums_.add_tile(stage(tile));
+        if (tile_.column == 0) row_sums_.add_tile(stage(tile));
       }
     }
     wait_copies<0>();
@@ -143,7 +150,7 @@ class GemmBlock {
       a.store(to);
       b.store(to + TileA::kSize);
       if constexpr (Epilogue::kRowSums) {
-        if (blockIdx.y == 0) row_sums_.add_chunks(a.chunks);
+        if (tile_.column == 0) row_sums_.add_chunks(a.chunks);
       }
     };
     if (tiles > 0) {
@@ -161,6 +168,7 @@ class GemmBlock {
 
   const Operand& a_;
   const Operand& b_;
+  TileIndex tile_;
   int row_, column_, begin_, end_;
   Arithmetic arithmetic_;
   Sums row_sums_;
@@ -169,7 +177,9 @@ class GemmBlock {
 template <class Arithmetic, class Epilogue>
 __global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
     gemm(Operand a, Operand b, int depth_a_split, Partials partials, Epilogue epilogue) {
-  GemmBlock<Arithmetic, Epilogue> block(a, b, depth_a_split);
+  const TileIndex tile{static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y),
+                       static_cast<int>(blockIdx.z)};
+  GemmBlock<Arithmetic, Epilogue> block(a, b, tile, depth_a_split);
   block.multiply();
   block.finish(partials, epilogue);
 }

@@ -33,18 +33,6 @@ struct LogisticEnding {
 constexpr unsigned kSumWarps = kLogisticWarps;
 constexpr std::size_t kTileBytes = kSumWarps * kWarpSize * sizeof(float);
 
-template <UpdateRule rule>
-__device__ __forceinline__ void update_one(const ParameterPointers& p, const UpdateScalars& scalars,
-                                           std::size_t at, float gradient) {
-  float weight = p.values[at], state0 = 0.0F, state1 = 0.0F;
-  if constexpr (states_of(rule) > 0) state0 = p.state0[at];
-  if constexpr (states_of(rule) > 1) state1 = p.state1[at];
-  apply_rule<rule>(scalars, gradient, weight, state0, state1);
-  if constexpr (states_of(rule) > 0) p.state0[at] = state0;
-  if constexpr (states_of(rule) > 1) p.state1[at] = state1;
-  p.values[at] = weight;
-}
-
 __device__ void update_one(const LogisticEnding& ending, std::size_t at, float gradient) {
   const ParameterPointers& p = ending.parameters;
   const UpdateScalars s = ending.step.scalars[ending.step.state->batch];

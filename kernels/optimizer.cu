@@ -18,22 +18,8 @@ __global__ void __launch_bounds__(kUpdateThreads)
                   const UpdateScalars* scalars) {
   const std::size_t i = range.begin + 4 * (std::size_t{blockIdx.x} * kUpdateThreads + threadIdx.x);
   if (i >= range.end || diverged(*state)) return;
-  const UpdateScalars s = scalars[state->batch];
-  const auto load = [i](const float* from) { return *reinterpret_cast<const float4*>(from + i); };
-  const auto store = [i](float4 value, float* to) { *reinterpret_cast<float4*>(to + i) = value; };
-
-  const float4 gradient = load(parameters.gradients);
-  float4 weight = load(parameters.values);
-  float4 state0{}, state1{};
-  if constexpr (states_of(rule) > 0) state0 = load(parameters.state0);
-  if constexpr (states_of(rule) > 1) state1 = load(parameters.state1);
-  apply_rule<rule>(s, gradient.x, weight.x, state0.x, state1.x);
-  apply_rule<rule>(s, gradient.y, weight.y, state0.y, state1.y);
-  apply_rule<rule>(s, gradient.z, weight.z, state0.z, state1.z);
-  apply_rule<rule>(s, gradient.w, weight.w, state0.w, state1.w);
-  if constexpr (states_of(rule) > 0) store(state0, parameters.state0);
-  if constexpr (states_of(rule) > 1) store(state1, parameters.state1);
-  store(weight, parameters.values);
+  update_four<rule>(parameters, scalars[state->batch], i,
+                    *reinterpret_cast<const float4*>(parameters.gradients + i));
 }
 
 template <UpdateRule rule>
