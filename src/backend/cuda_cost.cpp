@@ -23,7 +23,8 @@ class Counter {
 };
 
 // Gather, forward, loss, backward, as CudaNetwork launches them.
-void count_network(const MlpPlan& plan, double rows, double feature_bytes, Counter& counter) {
+void count_network(const MlpPlan& plan, double rows, double feature_bytes, GradientPlace gradients,
+                   Counter& counter) {
   const auto inputs = static_cast<double>(plan.stages.front().inputs);
   const auto classes = static_cast<double>(plan.stages.back().outputs);
   counter.cost.bytes_read += rows * inputs * feature_bytes;
@@ -31,8 +32,9 @@ void count_network(const MlpPlan& plan, double rows, double feature_bytes, Count
   for (const LinearStage& stage : plan.stages) {
     const auto in = static_cast<double>(stage.inputs), out = static_cast<double>(stage.outputs);
     const double weight = in * out, flop = 2.0 * rows * weight;
+    const double stored = gradients == GradientPlace::memory ? weight + out : 0.0;
     counter.kernel(rows * in + weight + out, rows * out, flop);  // forward
-    counter.kernel(rows * (in + out), weight + out, flop);       // weight gradient
+    counter.kernel(rows * (in + out), stored, flop);             // weight gradient
     if (&stage == &plan.stages.front()) continue;
     counter.kernel(rows * (out + in) + weight, rows * in, flop);  // input gradient
   }
@@ -42,7 +44,8 @@ void count_network(const MlpPlan& plan, double rows, double feature_bytes, Count
 }  // namespace
 
 StepCost cuda_step_cost(const Model& model, const ParameterLayout& layout,
-                        const StepOptions& options, int64_t rows, FeatureType features) {
+                        const StepOptions& options, int64_t rows, FeatureType features,
+                        GradientPlace gradients) {
   const auto samples = static_cast<double>(rows);
   const auto parameters = static_cast<double>(layout.size());
   const int states = options.optimizer.state_count();
@@ -55,14 +58,14 @@ StepCost cuda_step_cost(const Model& model, const ParameterLayout& layout,
     counter.cost.bytes_read += samples * columns * feature_bytes;
     counter.kernel(samples + parameters, 0.0, 4.0 * samples * columns);
   } else {
-    count_network(plan_mlp(model), samples, feature_bytes, counter);
+    count_network(plan_mlp(model), samples, feature_bytes, gradients, counter);
     // Every further part reads the weights again, and writes a gradient that is then added.
     const double more = (parts - 1) * parameters;
     counter.kernel(more, more);
   }
   if (parts > 1) counter.kernel(2 * (parts - 1) * parameters, (parts - 1) * parameters);
-  const bool fused = one_pass && parts == 1;  // the gradient is never in memory
-  counter.kernel((fused ? 1 + states : 2 + states) * parameters, (1 + states) * parameters);
+  const int read = (gradients == GradientPlace::memory ? 2 : 1) + states;
+  counter.kernel(read * parameters, (1 + states) * parameters);
   return counter.cost;
 }
 

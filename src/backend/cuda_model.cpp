@@ -60,6 +60,11 @@ void CudaModel::queue_gradients(const CudaBatch& part, float* to, StepState* sta
   network_->gradients(part, values_.data(), to, state, stream);
 }
 
+bool CudaModel::updates_in_one(std::span<const CudaBatch> parts) const {
+  if (parts.size() > 1) return false;
+  return !network_ || network_->updates_in_one(parts[0].rows.rows);
+}
+
 void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers& step,
                            CudaPhases* phases, cudaStream_t stream) {
   if (!network_ && parts.size() == 1) {
@@ -68,6 +73,13 @@ void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers&
     return;
   }
   if (phases) phases->begin(stream);
+  if (updates_in_one(parts)) {
+    network_->gather(parts[0], step.state, stream);
+    if (phases) phases->end(&StepSeconds::data, stream);
+    network_->train_in_one(parts[0], rule_, parameters(), step, stream);
+    if (phases) phases->end(&StepSeconds::compute, stream);
+    return;
+  }
   bool first = true;
   for (const CudaBatch& part : parts) {
     if (part.rows.rows == 0) continue;  // adds zeros

@@ -34,6 +34,8 @@ class CudaModel {
   // state's advance. `phases`, where not null, are marked; a step in one kernel has none.
   void queue_step(std::span<const CudaBatch> parts, const StepPointers& step, CudaPhases* phases,
                   cudaStream_t stream);
+  // Whether the update is part of what computes the gradients, which are then not in memory.
+  bool updates_in_one(std::span<const CudaBatch> parts) const;
   bool has_phases() const { return network_ || part_gradients_.size() > 0; }
 
   // Queues forward and loss, whose sums are added to `metrics`. `logits`, where not empty, receive

@@ -5,6 +5,7 @@
 #include "backend/dropout.h"
 #include "kernels/binary_cross_entropy.h"
 #include "kernels/dropout_rows.h"
+#include "kernels/linear_softmax_loss.h"
 #include "kernels/softmax_loss.h"
 
 namespace lockstep {
@@ -32,6 +33,7 @@ CudaNetwork::CudaNetwork(const Model& model, const ParameterLayout& layout,
                          const StepOptions& options, LossScratch* scratch)
     : layout_(layout),
       plan_(plan_mlp(model)),
+      precision_(options.precision),
       seed_(options.seed),
       capacity_(options.max_batch),
       linear_(choose_linear(linear_network(plan_, options), options.gemm, part_of_batch(options))),
@@ -70,41 +72,50 @@ void CudaNetwork::gather(const CudaBatch& batch, const StepState* state, cudaStr
                    stream);
 }
 
-void CudaNetwork::forward(const CudaBatch& batch, const float* values, const StepState* state,
-                          Mode mode, cudaStream_t stream) {
+LinearForward CudaNetwork::forward_pass(size_t l, const CudaBatch& batch, const float* values,
+                                        const StepState* state, Mode mode) const {
+  const LinearStage& stage = plan_.stages[l];
+  const DeviceRows<float> x = l == 0 ? input_ : outputs_[l - 1];
+  return {.batch = static_cast<int>(batch.rows.rows),
+          .inputs = static_cast<int>(stage.inputs),
+          .outputs = static_cast<int>(stage.outputs),
+          .x = {x.data, x.stride},
+          .weight = values + layout_.weight(stage.layer).offset,
+          .bias = values + layout_.bias(stage.layer).offset,
+          .y = l < outputs_.size() ? outputs_[l] : gradients_[l],
+          .activation = stage.activation,
+          .dropout = mode == Mode::train ? mask(stage.dropout, state) : DropoutMask{}};
+}
+
+void CudaNetwork::forward_hidden(const CudaBatch& batch, const float* values,
+                                 const StepState* state, Mode mode, cudaStream_t stream) {
   if (mode == Mode::train) {
     dropout_rows(mask(plan_.input_dropout, state), input_, batch.rows.rows,
                  plan_.stages.front().inputs, stream);
   }
-  DeviceRows<float> x = input_;
-  for (size_t l = 0; l < plan_.stages.size(); ++l) {
-    const LinearStage& stage = plan_.stages[l];
-    const DeviceRows<float> y = l < outputs_.size() ? outputs_[l] : gradients_[l];
-    linear_.ops->forward(
-        {.batch = static_cast<int>(batch.rows.rows),
-         .inputs = static_cast<int>(stage.inputs),
-         .outputs = static_cast<int>(stage.outputs),
-         .x = {x.data, x.stride},
-         .weight = values + layout_.weight(stage.layer).offset,
-         .bias = values + layout_.bias(stage.layer).offset,
-         .y = y,
-         .activation = stage.activation,
-         .dropout = mode == Mode::train ? mask(stage.dropout, state) : DropoutMask{}},
-        stream);
-    x = y;
+  for (size_t l = 0; l < outputs_.size(); ++l) {
+    linear_.ops->forward(forward_pass(l, batch, values, state, mode), stream);
   }
 }
 
-void CudaNetwork::loss(const CudaBatch& batch, const LossSums& sums, Mode mode,
-                       cudaStream_t stream) {
-  const DeviceRows<float> logits = gradients_.back();
-  const LossRows rows{.logits = logits.data,
-                      .logits_stride = logits.stride,
+// The last layer and the loss: in one kernel where that is possible.
+void CudaNetwork::forward_loss(const CudaBatch& batch, const float* values, const LossSums& sums,
+                               Mode mode, cudaStream_t stream) {
+  const LinearForward last = forward_pass(outputs_.size(), batch, values, nullptr, mode);
+  const LossRows rows{.logits = last.y.data,
+                      .logits_stride = last.y.stride,
                       .labels = labels_.data(),
-                      .gradient = mode == Mode::train ? logits.data : nullptr,
-                      .gradient_stride = logits.stride,
+                      .gradient = mode == Mode::train ? last.y.data : nullptr,
+                      .gradient_stride = last.y.stride,
                       .rows = batch.rows.rows,
-                      .classes = static_cast<int>(outputs())};
+                      .classes = last.outputs};
+  const bool plain = last.activation == Activation::none && !plan_.stages.back().dropout.present();
+  if (plan_.loss == Loss::softmax_cross_entropy && plain && is_own(LinearProduct::forward) &&
+      linear_softmax_loss_fits(last.batch, last.inputs, last.outputs)) {
+    linear_softmax_loss(last, rows, sums, precision_, stream);
+    return;
+  }
+  linear_.ops->forward(last, stream);
   if (plan_.loss == Loss::binary_cross_entropy) {
     binary_cross_entropy_loss(rows, sums, stream);
   } else {
@@ -112,15 +123,12 @@ void CudaNetwork::loss(const CudaBatch& batch, const LossSums& sums, Mode mode,
   }
 }
 
-void CudaNetwork::gradients(const CudaBatch& batch, const float* values, float* gradients,
-                            StepState* state, cudaStream_t stream) {
-  forward(batch, values, state, Mode::train, stream);
-  loss(batch, training_sums(state, scratch_), Mode::train, stream);
-  const int rows = static_cast<int>(batch.rows.rows);
+void CudaNetwork::backward_inputs(const CudaBatch& batch, const float* values,
+                                  const StepState* state, cudaStream_t stream) {
   for (size_t l = plan_.stages.size() - 1; l > 0; --l) {
     const LinearStage& stage = plan_.stages[l];
     const LinearStage& below = plan_.stages[l - 1];
-    linear_.ops->backward_input({.batch = rows,
+    linear_.ops->backward_input({.batch = static_cast<int>(batch.rows.rows),
                                  .inputs = static_cast<int>(stage.inputs),
                                  .outputs = static_cast<int>(stage.outputs),
                                  .dy = {gradients_[l].data, gradients_[l].stride},
@@ -131,28 +139,80 @@ void CudaNetwork::gradients(const CudaBatch& batch, const float* values, float* 
                                  .dropout = mask(below.dropout, state)},
                                 stream);
   }
-  for (size_t l = plan_.stages.size(); l-- > 0;) {
-    const LinearStage& stage = plan_.stages[l];
-    const DeviceRows<float> x = l == 0 ? input_ : outputs_[l - 1];
-    linear_.ops->backward_weight({.batch = rows,
-                                  .inputs = static_cast<int>(stage.inputs),
-                                  .outputs = static_cast<int>(stage.outputs),
+}
+
+void CudaNetwork::backward_weights(const CudaBatch& batch, float* gradients, cudaStream_t stream) {
+  const std::vector<LinearUpdateLayer> layers = update_layers();
+  for (size_t l = layers.size(); l-- > 0;) {
+    linear_.ops->backward_weight({.batch = static_cast<int>(batch.rows.rows),
+                                  .inputs = layers[l].inputs,
+                                  .outputs = layers[l].outputs,
                                   .first_unit = 0,
-                                  .units = static_cast<int>(stage.outputs),
-                                  .dy = {gradients_[l].data, gradients_[l].stride},
-                                  .x = {x.data, x.stride},
-                                  .dweight = gradients + layout_.weight(stage.layer).offset,
-                                  .dbias = gradients + layout_.bias(stage.layer).offset},
+                                  .units = layers[l].outputs,
+                                  .dy = layers[l].dy,
+                                  .x = layers[l].x,
+                                  .dweight = gradients + layers[l].weight,
+                                  .dbias = gradients + layers[l].bias},
                                  stream);
   }
+}
+
+void CudaNetwork::gradients(const CudaBatch& batch, const float* values, float* gradients,
+                            StepState* state, cudaStream_t stream) {
+  forward_hidden(batch, values, state, Mode::train, stream);
+  forward_loss(batch, values, training_sums(state, scratch_), Mode::train, stream);
+  backward_inputs(batch, values, state, stream);
+  backward_weights(batch, gradients, stream);
+}
+
+bool CudaNetwork::updates_in_one(int64_t rows) const {
+  return is_own(LinearProduct::weight_gradient) &&
+         linear_update_fits(update_layers(), static_cast<int>(rows));
+}
+
+void CudaNetwork::train_in_one(const CudaBatch& batch, UpdateRule rule,
+                               const ParameterPointers& parameters, const StepPointers& step,
+                               cudaStream_t stream) {
+  forward_hidden(batch, parameters.values, step.state, Mode::train, stream);
+  forward_loss(batch, parameters.values, training_sums(step.state, scratch_), Mode::train, stream);
+  backward_inputs(batch, parameters.values, step.state, stream);
+  linear_update(update_layers(), static_cast<int>(batch.rows.rows), precision_, rule, parameters,
+                step, &scratch_->ticket, stream);
+}
+
+// By kernels of our own, for every layer.
+bool CudaNetwork::is_own(LinearProduct product) const {
+  return std::ranges::all_of(linear_.products, [&](const ProductChoice& choice) {
+    return choice.product != product || choice.gemm == Gemm::own;
+  });
+}
+
+std::vector<LinearUpdateLayer> CudaNetwork::update_layers() const {
+  std::vector<LinearUpdateLayer> layers;
+  for (size_t l = 0; l < plan_.stages.size(); ++l) {
+    const LinearStage& stage = plan_.stages[l];
+    const DeviceRows<float> x = l == 0 ? input_ : outputs_[l - 1];
+    layers.push_back({.inputs = static_cast<int>(stage.inputs),
+                      .outputs = static_cast<int>(stage.outputs),
+                      .dy = {gradients_[l].data, gradients_[l].stride},
+                      .x = {x.data, x.stride},
+                      .weight = layout_.weight(stage.layer).offset,
+                      .bias = layout_.bias(stage.layer).offset});
+  }
+  return layers;
 }
 
 void CudaNetwork::evaluate(const CudaBatch& batch, const float* values, BatchMetrics* metrics,
                            cudaStream_t stream) {
   prepare(batch.rows.rows);
-  forward(batch, values, nullptr, Mode::evaluate, stream);
-  if (!batch.data->labels) return;
-  loss(batch, {.scratch = scratch_, .metrics = metrics, .state = nullptr}, Mode::evaluate, stream);
+  forward_hidden(batch, values, nullptr, Mode::evaluate, stream);
+  if (batch.data->labels) {
+    const LossSums sums{.scratch = scratch_, .metrics = metrics, .state = nullptr};
+    forward_loss(batch, values, sums, Mode::evaluate, stream);
+  } else {
+    linear_.ops->forward(forward_pass(outputs_.size(), batch, values, nullptr, Mode::evaluate),
+                         stream);
+  }
 }
 
 size_t cuda_products_bytes(const Model& model, const StepOptions& options) {

@@ -8,6 +8,7 @@
 #include "backend/cuda_memory.h"
 #include "backend/mlp_plan.h"
 #include "kernels/gather.h"
+#include "kernels/linear_update.h"
 #include "kernels/loss_sums.h"
 #include "lockstep/backend.h"
 
@@ -31,6 +32,13 @@ class CudaNetwork {
   void gradients(const CudaBatch& batch, const float* values, float* gradients, StepState* state,
                  cudaStream_t stream);
 
+  // Whether a step over `rows` rows can end in one kernel; train_in_one() then queues all of it
+  // that follows gather(): forward, loss, backward, update, the state's advance. Bitwise
+  // gradients(), update() and advance_step(), but that the gradients are never in memory.
+  bool updates_in_one(int64_t rows) const;
+  void train_in_one(const CudaBatch& batch, UpdateRule rule, const ParameterPointers& parameters,
+                    const StepPointers& step, cudaStream_t stream);
+
   // Forward and loss of the gathered batch, dropout off; the logits stay in logits() until the next
   // batch. Metrics are added where there are labels.
   void evaluate(const CudaBatch& batch, const float* values, BatchMetrics* metrics,
@@ -43,13 +51,22 @@ class CudaNetwork {
   enum class Mode { train, evaluate };
 
   DeviceRows<float> rows_for(int64_t columns);
-  void forward(const CudaBatch& batch, const float* values, const StepState* state, Mode mode,
-               cudaStream_t stream);
-  void loss(const CudaBatch& batch, const LossSums& sums, Mode mode, cudaStream_t stream);
+  LinearForward forward_pass(size_t l, const CudaBatch& batch, const float* values,
+                             const StepState* state, Mode mode) const;
+  void forward_hidden(const CudaBatch& batch, const float* values, const StepState* state,
+                      Mode mode, cudaStream_t stream);
+  void forward_loss(const CudaBatch& batch, const float* values, const LossSums& sums, Mode mode,
+                    cudaStream_t stream);
+  void backward_inputs(const CudaBatch& batch, const float* values, const StepState* state,
+                       cudaStream_t stream);
+  void backward_weights(const CudaBatch& batch, float* gradients, cudaStream_t stream);
+  bool is_own(LinearProduct product) const;
+  std::vector<LinearUpdateLayer> update_layers() const;
   DropoutMask mask(const DropoutSpec& dropout, const StepState* state) const;
 
   const ParameterLayout& layout_;
   MlpPlan plan_;
+  Precision precision_;
   uint64_t seed_;
   int64_t capacity_;
   ChosenLinear linear_;

@@ -87,7 +87,9 @@ class CudaStep final : public Step, public EpochStep {
   }
 
   StepCost cost() const override {
-    StepCost cost = cuda_step_cost(model_, layout_, options_, rows_of(0), job_.data->features.type);
+    const bool in_one = on_device_.updates_in_one(parts_of(0, 0));
+    StepCost cost = cuda_step_cost(model_, layout_, options_, rows_of(0), job_.data->features.type,
+                                   in_one ? GradientPlace::registers : GradientPlace::memory);
     cost.kernels = static_cast<int64_t>(graphs_.at({rows_of(0), 0}).nodes());
     cost.stages = cost.kernels;  // captured from one stream: a chain
     return cost;
@@ -184,12 +186,17 @@ class CudaStep final : public Step, public EpochStep {
 
   int64_t rows_of(int64_t k) const { return job_.sampler->batch(k, job_.global_batch).size(); }
 
-  Graph capture(int64_t k, int slot, CudaPhases* phases) {
+  std::vector<CudaBatch> parts_of(int64_t k, int slot) const {
     std::vector<CudaBatch> parts;
     for (int part = 0; part < options_.accumulate; ++part) {
       parts.push_back(feed_->part(slot, k, part, options_.accumulate));
-      on_device_.prepare(parts.back().rows.rows);
     }
+    return parts;
+  }
+
+  Graph capture(int64_t k, int slot, CudaPhases* phases) {
+    const std::vector<CudaBatch> parts = parts_of(k, slot);
+    for (const CudaBatch& part : parts) on_device_.prepare(part.rows.rows);
     return {stream_.get(), [&] {
               const StepPointers step{state_.data(), scalars_.data(), report_.device()};
               on_device_.queue_step(parts, step, phases, stream_.get());

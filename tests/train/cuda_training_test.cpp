@@ -363,7 +363,8 @@ TEST_F(CudaTraining, SaysWhereTheDataAre) {
 
 TEST_F(CudaTraining, PhasesAreSampledAndMakeUpTheStep) {
   const Dataset dataset = make_dataset();
-  const TrainedModel trained = train_on("cuda", dataset, [](Config&) {});
+  // In two parts: the update of a small batch that is computed at once is part of its products.
+  const TrainedModel trained = train_on("cuda", dataset, [](Config& c) { c.accumulate = 2; });
   const PhaseSeconds& time = trained.result.time;
   ASSERT_TRUE(time.data && time.compute && time.update);
   EXPECT_TRUE(time.sampled);
@@ -373,6 +374,9 @@ TEST_F(CudaTraining, PhasesAreSampledAndMakeUpTheStep) {
   EXPECT_GT(trained.result.transfer_seconds.value(), 0.0);
   EXPECT_GT(trained.result.capture_seconds.value(), 0.0);
   EXPECT_TRUE(trained.result.fused.empty());
+  const TrainedModel in_one = train_on("cuda", dataset, [](Config&) {});
+  EXPECT_GT(in_one.result.time.compute.value(), 0.0);
+  EXPECT_EQ(in_one.result.fused, std::vector<std::string>{"update"});
 }
 
 TEST_F(CudaTraining, AStepInOneKernelHasNoPhases) {

@@ -10,6 +10,7 @@
 
 #include "driver_types.h"
 #include "error.h"
+#include "settings.h"
 #include "stream.h"
 
 namespace lockstep::emulator {
@@ -37,7 +38,7 @@ class Device {
   // Set by tests before there is work.
   int major;
   int minor;
-  int multiprocessors = 4;
+  int multiprocessors = default_multiprocessors();
 
   // REQUIRE the runtime's lock.
   const std::shared_ptr<Stream>& default_stream();

@@ -34,6 +34,10 @@ int default_capability() {
   return static_cast<int>(environment("LOCKSTEP_EMULATOR_CAPABILITY", 90));
 }
 
+int default_multiprocessors() {
+  return static_cast<int>(environment("LOCKSTEP_EMULATOR_MULTIPROCESSORS", 4));
+}
+
 std::size_t default_memory() {
   return static_cast<std::size_t>(environment("LOCKSTEP_EMULATOR_MEMORY_MB", 2048)) << 20;
 }

@@ -17,8 +17,9 @@ struct Settings {
 };
 
 Settings& settings();
-int default_device_count();    // LOCKSTEP_EMULATOR_DEVICES
-int default_capability();      // LOCKSTEP_EMULATOR_CAPABILITY, 10 major + minor
-std::size_t default_memory();  // LOCKSTEP_EMULATOR_MEMORY_MB, in bytes
+int default_device_count();  // LOCKSTEP_EMULATOR_DEVICES
+int default_capability();
+int default_multiprocessors();  // LOCKSTEP_EMULATOR_CAPABILITY, 10 major + minor
+std::size_t default_memory();   // LOCKSTEP_EMULATOR_MEMORY_MB, in bytes
 
 }  // namespace lockstep::emulator
