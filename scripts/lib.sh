@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Shared by scripts/demo and scripts/test: packages, build folders, and a few words to the user.
+# Shared by the scripts: packages, build folders, and a few words to the user.
 # Sourced, never run. Sets `root` (the source folder) and `jobs`.
 
 set -euo pipefail
@@ -17,6 +17,9 @@ test_packages=(python3:python3)
 ci_packages=(clang-format:clang-format python3-venv libboost-context-dev
   qemu-user:qemu-x86_64)
 tidy_packages=(clang-tidy:clang-tidy)
+
+# The test programs that run device code, on GPUs or on the emulator.
+gpu_tests=(kernels_test cuda_device_test cuda_training_test device_test)
 
 say() { printf '\n==> %s\n' "$*"; }
 
@@ -87,6 +90,17 @@ ensure_packages() {
     fail "apt-get could not install: ${missing[*]}" \
       "Its messages are above. On Ubuntu some of these are in the component 'universe'."
   hash -r
+}
+
+# Is there a compiler for CUDA? The places are those of cmake/LockstepCuda.cmake that need no list.
+have_nvcc() {
+  local place
+  command -v nvcc >/dev/null && return 0
+  for place in "${CUDACXX:-}" "${CUDAToolkit_ROOT:-}/bin/nvcc" "${CUDA_HOME:-}/bin/nvcc" \
+    "${CUDA_PATH:-}/bin/nvcc" /usr/local/cuda*/bin/nvcc /opt/cuda/bin/nvcc; do
+    [[ -x $place ]] && return 0
+  done
+  return 1
 }
 
 # How many compilers at once: one a core, and no more than memory holds (1.5 GB each).

@@ -1,4 +1,4 @@
-// cuBLASLt behind our interface, on the emulator: which matrix is which, in every orientation,
+// cuBLASLt behind our interface: which matrix is which, in every orientation,
 // against double sums.
 #include "backend/cuda_matmul.h"
 
@@ -9,23 +9,23 @@
 #include <random>
 #include <vector>
 
-#include "emulator/control.h"
-#include "kernels/check.h"
+#include "device/device.h"
 
 namespace lockstep {
 namespace {
 
-class CudaMatmulTest : public testing::Test {
+class CudaMatmulTest : public testing::DeviceTest {
  protected:
   void SetUp() override {
-    emulator::reset();
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    DeviceTest::SetUp();
+    if (IsSkipped()) return;
+    stream_ = testing::new_stream();
     matmul_ = make_cublas_matmul();
     ASSERT_NE(matmul_, nullptr);
   }
   void TearDown() override {
     matmul_.reset();
-    emulator::reset();
+    DeviceTest::TearDown();
   }
 
   cudaStream_t stream_ = nullptr;
@@ -42,23 +42,12 @@ std::vector<float> exact_values(int64_t count, unsigned seed) {
 
 template <class T>
 T* on_device(const std::vector<float>& values) {
-  const std::vector<T> converted(values.begin(), values.end());
-  T* pointer = nullptr;
-  check(cudaMalloc(&pointer, converted.size() * sizeof(T)), "cudaMalloc");
-  check(cudaMemcpy(pointer, converted.data(), converted.size() * sizeof(T), cudaMemcpyHostToDevice),
-        "cudaMemcpy");
-  // From pageable memory the copy may still be on its way, and a non-blocking stream waits for
-  // none.
-  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-  return pointer;
+  return testing::to_device(std::vector<T>(values.begin(), values.end()));
 }
 
 template <class T>
 std::vector<float> from_device(const T* pointer, size_t count) {
-  std::vector<T> values(count);
-  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-  check(cudaMemcpy(values.data(), pointer, count * sizeof(T), cudaMemcpyDeviceToHost),
-        "cudaMemcpy");
+  const std::vector<T> values = testing::from_device(pointer, count);
   return {values.begin(), values.end()};
 }
 
@@ -175,7 +164,10 @@ TEST_F(CudaMatmulTest, RoundsOperandsToTf32OnlyWhereAsked) {
   EXPECT_EQ((product_of<float, float>(*matmul_, shape, in, stream_))[0],
             4.0F + std::ldexp(4.0F, -12));
   shape.precision = Precision::tf32;
-  EXPECT_EQ((product_of<float, float>(*matmul_, shape, in, stream_))[0], 4.0F);
+  const float product = product_of<float, float>(*matmul_, shape, in, stream_)[0];
+  // A GPU's library may round, and for products this small need not.
+  const bool exact = product == 4.0F + std::ldexp(4.0F, -12);
+  EXPECT_TRUE(product == 4.0F || (exact && !testing::kEmulated)) << product;
 }
 
 TEST_F(CudaMatmulTest, RunsInACapturedGraphOnceItsShapeIsPrepared) {

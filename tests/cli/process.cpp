@@ -27,6 +27,12 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
   return pointers;
 }
 
+// The program of this build; LOCKSTEP_TEST_PROGRAM names it where the build was moved.
+std::string program() {
+  const char* moved = std::getenv("LOCKSTEP_TEST_PROGRAM");
+  return moved != nullptr ? moved : LOCKSTEP_PROGRAM;
+}
+
 // Ours without any LOCKSTEP_* option that the tests were started with, and without colour.
 std::vector<std::string> environment_with(const Words& added) {
   std::vector<std::string> words;
@@ -53,7 +59,7 @@ nlohmann::json ProcessResult::document() const {
 
 Process::Process(const Words& arguments, const std::string& folder, const Words& environment)
     : out_path_(folder + "/stdout"), err_path_(folder + "/stderr") {
-  Words words = {LOCKSTEP_PROGRAM};
+  Words words = {program()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   Words all_environment = environment_with(environment);
 
@@ -63,10 +69,10 @@ Process::Process(const Words& arguments, const std::string& folder, const Words&
   constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_path_.c_str(), kWrite, 0600);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_path_.c_str(), kWrite, 0600);
-  const int error = posix_spawn(&pid_, LOCKSTEP_PROGRAM, &actions, nullptr,
+  const int error = posix_spawn(&pid_, program().c_str(), &actions, nullptr,
                                 pointers_to(words).data(), pointers_to(all_environment).data());
   posix_spawn_file_actions_destroy(&actions);
-  EXPECT_EQ(error, 0) << "cannot start " << LOCKSTEP_PROGRAM;
+  EXPECT_EQ(error, 0) << "cannot start " << program();
   if (error != 0) ended_ = true;
 }
 

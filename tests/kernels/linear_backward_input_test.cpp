@@ -7,7 +7,7 @@
 namespace lockstep::test {
 namespace {
 
-using LinearBackwardInputTest = EmulatorTest;
+using LinearBackwardInputTest = DeviceTest;
 
 struct BackwardInput {
   TestRows dy, weight, x, dx;
@@ -78,12 +78,13 @@ TEST_F(LinearBackwardInputTest, sizes_that_fill_no_tile) {
   check_sizes({33, 41, 10});
 }
 
+// On a GPU so many that it takes large ones.
 TEST_F(LinearBackwardInputTest, several_tiles_each_way) {
-  check_sizes({130, 67, 52});
+  check_sizes(testing::kEmulated ? LinearSizes{130, 67, 52} : LinearSizes{4096, 257, 40});
 }
 
 TEST_F(LinearBackwardInputTest, deep_products_are_split) {
-  emulator::set_multiprocessors(0, 132);
+  testing::pretend_multiprocessors(132);
   EXPECT_GT(linear_backward_input_workspace(34, 35, 521), 0U);
   check_split_sizes({34, 35, 521});
 }
@@ -122,9 +123,9 @@ TEST_F(LinearBackwardInputTest, same_bits_of_split_products) {
 }
 
 TEST_F(LinearBackwardInputTest, an_empty_batch_starts_nothing) {
-  const long before = emulator::launches_seen();
+  const auto before = testing::launches_seen();
   linear_backward_input({.batch = 0, .inputs = 4, .outputs = 3}, Precision::fp32, new_stream());
-  EXPECT_EQ(emulator::launches_seen(), before);
+  EXPECT_EQ(testing::launches_seen(), before);
 }
 
 }  // namespace

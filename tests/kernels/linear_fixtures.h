@@ -11,12 +11,21 @@
 #include <vector>
 
 #include "backend/dropout.h"
-#include "emulator/fixture.h"
+#include "device/device.h"
 #include "kernels/device_rows.h"
 #include "kernels/dropout.h"
 #include "lockstep/backend.h"
 
 namespace lockstep::test {
+
+using testing::DeviceTest;
+using testing::from_device;
+using testing::new_stream;
+
+template <class T>
+T* on_device(const std::vector<T>& values) {
+  return testing::to_device(values);
+}
 
 // How rows lie in memory: `lead` floats before the first, `extra` or more between two, so that they
 // begin a multiple of `unit` apart.
@@ -122,23 +131,28 @@ inline std::string to_string(const LinearSizes& sizes) {
 // with 132 small ones, and splits where it is deep.
 inline const std::vector<int> kMultiprocessors = {1, 132};
 
-inline const std::vector<Precision> kPrecisions = {Precision::fp32, Precision::tf32,
-                                                   Precision::bf16};
+// Those that the device computes in.
+inline std::vector<Precision> precisions() {
+  if (!testing::has_tensor_cores()) return {Precision::fp32};
+  return {Precision::fp32, Precision::tf32, Precision::bf16};
+}
 
-// Calls run(precision, spacing) for each, with each number of multiprocessors, on a new device.
+// Calls run(precision, spacing) for each, with each number of multiprocessors, on a new device; on
+// a GPU with its own number alone.
 template <class Run>
 void for_each_variant(const Run& run,
                       const std::vector<int>& all_multiprocessors = kMultiprocessors) {
   for (const int multiprocessors : all_multiprocessors) {
-    for (const Precision precision : kPrecisions) {
+    if (!testing::kEmulated && multiprocessors != all_multiprocessors.front()) break;
+    for (const Precision precision : precisions()) {
       for (const Spacing& spacing : kSpacings) {
-        emulator::reset();
-        emulator::set_multiprocessors(0, multiprocessors);
+        testing::renew_device();
+        testing::pretend_multiprocessors(multiprocessors);
         SCOPED_TRACE("multiprocessors " + std::to_string(multiprocessors) + ", precision " +
                      std::to_string(static_cast<int>(precision)) + ", lead " +
                      std::to_string(spacing.lead));
         run(precision, spacing);
-        if (testing::Test::HasFatalFailure()) return;
+        if (::testing::Test::HasFatalFailure()) return;
       }
     }
   }
@@ -150,12 +164,12 @@ void for_each_split_variant(const Run& run) {
   for_each_variant(run, {132});
 }
 
-// run() gives values; all seeds of the emulator must give the same bits.
+// run() gives values; all orders of blocks and threads must give the same bits.
 template <class Run>
 void expect_same_bits_for_all_seeds(const Run& run) {
   std::vector<std::uint32_t> first;
   for (const unsigned seed : {1U, 2U, 77U}) {
-    emulator::set_seed(seed);
+    testing::set_order(seed);
     std::vector<std::uint32_t> bits;
     for (const float value : run()) bits.push_back(std::bit_cast<std::uint32_t>(value));
     if (first.empty()) first = bits;
@@ -182,7 +196,7 @@ inline DropoutMask mask_on_device(const DropoutKey& key, const std::vector<std::
 
 // Device memory for a launcher that asks for so many floats; null for none.
 inline float* workspace(std::size_t floats) {
-  return floats > 0 ? on_device<float>(floats) : nullptr;
+  return floats > 0 ? testing::device_array<float>(floats) : nullptr;
 }
 
 }  // namespace lockstep::test

@@ -6,7 +6,7 @@
 namespace lockstep::test {
 namespace {
 
-using LinearForwardTest = EmulatorTest;
+using LinearForwardTest = DeviceTest;
 
 // What a forward pass takes, on the host.
 struct Forward {
@@ -77,19 +77,20 @@ TEST_F(LinearForwardTest, sizes_that_fill_no_tile) {
   check_sizes({33, 31, 41});
 }
 
+// On a GPU so many that it takes large ones.
 TEST_F(LinearForwardTest, several_tiles_each_way) {
-  check_sizes({130, 52, 67});
+  check_sizes(testing::kEmulated ? LinearSizes{130, 52, 67} : LinearSizes{4096, 40, 257});
 }
 
 TEST_F(LinearForwardTest, deep_products_are_split) {
-  emulator::set_multiprocessors(0, 132);
+  testing::pretend_multiprocessors(132);
   EXPECT_GT(linear_forward_workspace(9, 784, 10), 0U);
   check_split_sizes({9, 784, 10});
   check_split_sizes({34, 521, 35});
 }
 
 TEST_F(LinearForwardTest, a_split_product_is_refused_without_a_workspace) {
-  emulator::set_multiprocessors(0, 132);
+  testing::pretend_multiprocessors(132);
   LinearForward layer;
   layer.batch = 9;
   layer.inputs = 784;
@@ -115,7 +116,7 @@ TEST_F(LinearForwardTest, dropout_keeps_the_units_that_the_cpu_keeps) {
 }
 
 TEST_F(LinearForwardTest, dropout_follows_split_products_too) {
-  emulator::set_multiprocessors(0, 132);
+  testing::pretend_multiprocessors(132);
   const std::vector<std::int64_t> samples = {3, 2};
   const Forward forward({2, 1000, 9}, {});
   const DropoutKey key = dropout_key(1, 1, 0, 0.5);
@@ -150,14 +151,14 @@ TEST_F(LinearForwardTest, same_bits_of_split_products) {
 }
 
 TEST_F(LinearForwardTest, an_empty_batch_starts_nothing) {
-  const long before = emulator::launches_seen();
+  const auto before = testing::launches_seen();
   linear_forward({.batch = 0, .inputs = 4, .outputs = 3}, Precision::fp32, new_stream());
-  EXPECT_EQ(emulator::launches_seen(), before);
+  EXPECT_EQ(testing::launches_seen(), before);
   EXPECT_EQ(linear_forward_workspace(0, 784, 10), 0U);
 }
 
 TEST_F(LinearForwardTest, precisions_without_tensor_cores_are_refused_with_a_remedy) {
-  emulator::set_compute_capability(0, 7, 5);
+  if (!testing::pretend_capability(7, 5)) GTEST_SKIP() << "a GPU is what it is";
   const Forward forward({2, 3, 4}, {});
   for (const Precision precision : {Precision::tf32, Precision::bf16}) {
     try {

@@ -77,7 +77,7 @@ TEST_F(LogisticTest, the_widest_rows_are_shared_by_warps) {
 
 // Two blocks, so that each takes rows several times.
 TEST_F(LogisticTest, a_small_device_goes_round) {
-  emulator::set_multiprocessors(0, 1);
+  testing::pretend_multiprocessors(1);
   const Samples bytes(FeatureType::uint8, 1900, 20, 2);
   expect_gradient(bytes, testing::unit_scaling(), Sampler(1900, 3, Shuffle::epoch), 950);
   const Samples wide(FeatureType::float32, 80, 1030, 2);
@@ -139,7 +139,7 @@ TEST_F(LogisticTest, the_same_bits_whatever_the_order_of_blocks_and_threads) {
     };
     const auto first = trained();
     for (std::uint64_t seed = 2; seed < 5; ++seed) {
-      emulator::set_seed(seed);
+      testing::set_order(seed);
       EXPECT_EQ(trained(), first);
     }
   }

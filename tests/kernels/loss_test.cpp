@@ -127,7 +127,7 @@ TEST_F(LossTest, sums_are_the_same_bits_whatever_the_order_of_blocks_and_threads
   const Outcome first =
       run(Loss::softmax_cross_entropy, logits, samples.split.labels, 10, Place::apart, 10);
   for (std::uint64_t seed = 2; seed < 6; ++seed) {
-    emulator::set_seed(seed);
+    testing::set_order(seed);
     EXPECT_EQ(run(Loss::softmax_cross_entropy, logits, samples.split.labels, 10, Place::apart, 10),
               first);
   }

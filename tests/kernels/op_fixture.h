@@ -1,46 +1,15 @@
-// What the tests of kernels share: device memory that the emulator's reset frees, a data set on the
-// device, a step state.
+// What the tests of kernels share: a stream, a data set on the device, a step state.
 #pragma once
-
-#include <cuda_runtime.h>
-#include <gtest/gtest.h>
 
 #include <cstring>
 #include <vector>
 
 #include "backend/fixtures.h"
-#include "emulator/control.h"
+#include "device/device.h"
 #include "kernels/batch_rows.h"
-#include "kernels/check.h"
 #include "kernels/step_state.h"
 
 namespace lockstep::testing {
-
-template <class T>
-T* device_array(std::size_t count) {
-  T* pointer = nullptr;
-  check(cudaMalloc(&pointer, count * sizeof(T)), "cudaMalloc");
-  return pointer;
-}
-
-template <class T>
-T* to_device(const std::vector<T>& values) {
-  T* pointer = device_array<T>(values.size());
-  check(cudaMemcpy(pointer, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice),
-        "cudaMemcpy");
-  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-  return pointer;
-}
-
-// The device's values, once all its work has ended.
-template <class T>
-std::vector<T> from_device(const T* pointer, std::size_t count) {
-  std::vector<T> values(count);
-  check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-  check(cudaMemcpy(values.data(), pointer, count * sizeof(T), cudaMemcpyDeviceToHost),
-        "cudaMemcpy");
-  return values;
-}
 
 // Equal bits: tells -0 from 0, and finds NaN equal to itself.
 template <class T>
@@ -48,15 +17,11 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
-class KernelTest : public ::testing::Test {
+class KernelTest : public DeviceTest {
  protected:
   void SetUp() override {
-    emulator::reset();
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
-  }
-  void TearDown() override {
-    emulator::set_seed(1);
-    emulator::reset();
+    DeviceTest::SetUp();
+    if (!IsSkipped()) stream_ = new_stream();
   }
 
   cudaStream_t stream_ = nullptr;

@@ -1,8 +1,8 @@
-// Whole trainings on an emulated GPU: the CPU's job, samples, masks and results.
+// Whole trainings on a GPU: the CPU's job, samples, masks and results.
 #include <gtest/gtest.h>
 
 #include "checkpoint_fixture.h"
-#include "emulator/control.h"
+#include "device/device.h"
 #include "lockstep/error.h"
 #include "small_job.h"
 
@@ -14,14 +14,8 @@ using testing::expect_close;
 using testing::make_dataset;
 using testing::train_small;
 
-class CudaTraining : public ::testing::Test {
+class CudaTraining : public testing::DeviceTest {
  protected:
-  void SetUp() override { emulator::reset(); }
-  void TearDown() override {
-    emulator::set_seed(1);
-    emulator::reset();
-  }
-
   static TrainedModel train_on(const char* device, const Dataset& dataset, const Change& job,
                                const Checkpoint* resume = nullptr) {
     return train_small(
@@ -38,7 +32,7 @@ class CudaTraining : public ::testing::Test {
                                    double tolerance = 1e-5) {
     SCOPED_TRACE(what);
     const TrainedModel cpu = train_on("cpu", dataset, job), gpu = train_on("cuda", dataset, job);
-    EXPECT_TRUE(gpu.result.emulated);
+    EXPECT_EQ(gpu.result.emulated, testing::kEmulated);
     EXPECT_EQ(gpu.result.steps, cpu.result.steps);
     expect_close(gpu.checkpoint.values.span(), cpu.checkpoint.values.span(), tolerance);
     expect_close(gpu.checkpoint.state.span(), cpu.checkpoint.state.span(), tolerance);
@@ -213,7 +207,7 @@ TEST_F(CudaTraining, HasTheSameBitsInWhateverOrderTheDeviceRuns) {
   };
   const std::string expected = train_on("cuda", dataset, job).result.parameters_sha256;
   for (const int seed : {2, 3}) {
-    emulator::set_seed(seed);
+    testing::set_order(seed);
     EXPECT_EQ(train_on("cuda", dataset, job).result.parameters_sha256, expected) << seed;
   }
 }
@@ -236,6 +230,7 @@ TEST_F(CudaTraining, ResumedIsBitwiseTheUninterruptedRun) {
 }
 
 TEST_F(CudaTraining, TensorCoreFormatsStayNear) {
+  if (!testing::has_tensor_cores()) GTEST_SKIP() << "no tensor cores for TF32 and bf16";
   const Dataset dataset = make_dataset();
   const double loss = train_on("cpu", dataset, [](Config&) {}).result.final_test->loss;
   for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {

@@ -1,0 +1,64 @@
+#include "device/device.h"
+
+namespace lockstep::testing {
+
+namespace {
+
+constexpr int kDevice = 0;
+
+}  // namespace
+
+const std::string& why_no_device() {
+  static const std::string none;
+  return none;
+}
+
+// A kernel that failed on purpose is forgotten with its device.
+void renew_device() {
+  emulator::reset();
+}
+
+void* device_memory(std::size_t bytes) {
+  void* pointer = nullptr;
+  check(cudaMalloc(&pointer, bytes), "cudaMalloc");
+  return pointer;
+}
+
+cudaStream_t new_stream() {
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return stream;
+}
+
+bool has_tensor_cores() {
+  return true;
+}
+
+void set_order(std::uint64_t seed) {
+  emulator::set_seed(seed);
+}
+
+bool pretend_multiprocessors(int count) {
+  emulator::set_multiprocessors(kDevice, count);
+  return true;
+}
+
+bool pretend_capability(int major, int minor) {
+  emulator::set_compute_capability(kDevice, major, minor);
+  return true;
+}
+
+std::optional<long> launches_seen() {
+  return emulator::launches_seen();
+}
+
+void DeviceTest::SetUp() {
+  renew_device();
+}
+
+void DeviceTest::TearDown() {
+  emulator::set_seed(1);
+  renew_device();
+}
+
+}  // namespace lockstep::testing
