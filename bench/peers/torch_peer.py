@@ -87,15 +87,25 @@ def make_optimizer(job, parameters, **kind):
     return torch.optim.SGD(parameters, lr=job.learning_rate, momentum=job.momentum, **kind)
 
 
+def autocast_for(model, bf16):
+    """A function that gives the context of a forward pass. On a GPU casts of weights are not
+    cached, which CUDA graphs forbid and one forward pass does not miss."""
+    device = next(model.parameters()).device.type
+    return lambda: torch.autocast(
+        device, dtype=torch.bfloat16, enabled=bf16, cache_enabled=device == "cpu"
+    )
+
+
 class EagerStep:
     """The usual loop: autograd and an optimizer of torch.optim."""
 
     def __init__(self, job, model, bf16, kind):
-        self.job, self.model, self.bf16 = job, model, bf16
+        self.job, self.model = job, model
+        self.autocast = autocast_for(model, bf16)
         self.optimizer = make_optimizer(job, model.parameters(), **kind)
 
     def __call__(self, x, y):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        with self.autocast():
             loss = mean_loss(self.job, self.model(x), y)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -108,8 +118,10 @@ class EagerStep:
 def gradient_function(job, model, bf16):
     """(values by name, x, y) -> gradients by name; torch.func, so that it compiles as one graph."""
 
+    autocast = autocast_for(model, bf16)
+
     def loss(values, x, y):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with autocast():
             return mean_loss(job, torch.func.functional_call(model, values, (x,)), y)
 
     return torch.func.grad(loss)
@@ -134,16 +146,20 @@ class GradientStep:
 
 
 class WholeStep:
-    """Forward, backward and update in one compiled graph."""
+    """Forward, backward and update in one compiled graph. `mode` is torch.compile's."""
 
-    def __init__(self, job, model, bf16):
+    def __init__(self, job, model, bf16, mode=None):
         self.job = job
         self.values = {name: value.detach() for name, value in model.named_parameters()}
         self.first = {name: torch.zeros_like(value) for name, value in self.values.items()}
         self.second = {name: torch.zeros_like(value) for name, value in self.values.items()}
-        self.steps = torch.zeros(())
+        self.steps = torch.zeros((), device=next(model.parameters()).device)
+        if mode == "reduce-overhead":  # its CUDA graphs must know what stays where it is
+            for state in (self.values, self.first, self.second, {"steps": self.steps}):
+                for value in state.values():
+                    torch._dynamo.mark_static_address(value)
         self.gradients = gradient_function(job, model, bf16)
-        self.compiled = torch.compile(self.step, dynamic=False)
+        self.compiled = torch.compile(self.step, dynamic=False, mode=mode)
 
     def step(self, x, y):
         job, gradients = self.job, self.gradients(self.values, x, y)
@@ -176,13 +192,14 @@ class WholeStep:
 class ByHandStep:
     """Logistic regression with its gradient written out, as the NumPy peer does."""
 
-    def __init__(self, job, model, compiled=False):
+    def __init__(self, job, model, compiled=False, mode=None):
         self.weight = model[0].weight.detach()[0]
         self.bias = model[0].bias.detach()
         self.rate = job.learning_rate
-        self.call = torch.compile(self.step, dynamic=False) if compiled else self.step
+        self.call = torch.compile(self.step, dynamic=False, mode=mode) if compiled else self.step
 
     def step(self, x, y):
+        x = x.to(self.weight.dtype)  # features may be bfloat16
         error = torch.addmv(self.bias, x, self.weight).sigmoid_().sub_(y)
         rate = self.rate / len(y)
         self.weight.sub_(error @ x, alpha=rate)
