@@ -44,6 +44,14 @@ struct CommunicationTotals {
   int64_t wire_bytes = 0;  // what the algorithm moves, summed over workers
 };
 
+// How many times faster a run trains than the honest baselines of both platforms, on the same job
+// with the same global batch. Null where such a run is not among those compared.
+struct Speedups {
+  std::optional<double> serial;    // one CPU thread
+  std::optional<double> best_cpu;  // the fastest run on CPUs
+  std::optional<double> gpu;       // the fastest run on one GPU
+};
+
 enum class RunStatus { ok, interrupted, diverged, failed, not_run };
 
 struct RunResult {
@@ -85,12 +93,15 @@ struct RunResult {
   // Filled by compare.
   std::optional<std::string> baseline;
   std::optional<double> speedup, efficiency, karp_flatt, amdahl_limit;
+  Speedups speedups;
 
   std::optional<Evaluation> final_train, final_test;
   std::string parameters_sha256;
 
   // Strategy options that were in force, name and value, in the order to print.
   std::vector<std::pair<std::string, std::string>> strategy_options;
+
+  bool on_gpu() const { return device.starts_with("cuda"); }
 };
 
 // One line of `checks` in the JSON document.
@@ -106,5 +117,16 @@ const char* to_string(RunStatus status);
 // Speedup S = T_serial / T; efficiency S / W; Karp-Flatt serial fraction (1/S - 1/W) / (1 - 1/W)
 // (Karp, Flatt 1990), undefined at W = 1; the Amdahl limit 1 / f for f > 0.
 void compare_with_baseline(RunResult& run, const RunResult& baseline);
+
+// The baselines of a global batch among `runs`, each null where there is none.
+struct Baselines {
+  const RunResult* serial = nullptr;    // the fastest of strategy serial on one CPU thread
+  const RunResult* best_cpu = nullptr;  // the fastest on CPUs
+  const RunResult* gpu = nullptr;       // the fastest on one GPU
+};
+Baselines find_baselines(const std::vector<RunResult>& runs, int64_t global_batch);
+
+// Fills `speedups` of every run that ended well.
+void compare_with_baselines(std::vector<RunResult>& runs);
 
 }  // namespace lockstep

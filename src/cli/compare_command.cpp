@@ -97,7 +97,9 @@ int conclude(Session& session, const Comparison& comparison) {
     session.document.checks.push_back(json_of(check));
     failed |= !check.passed;
   }
-  session.print(compare_report(comparison.runs, session.settings.published));
+  session.print(
+      compare_report(comparison.runs, session.settings.published,
+                     platform_report(comparison.runs, describe_machine(), survey_gpus())));
   if (interrupted || stop_signal().load() != 0) {
     session.document.status = "interrupted";
     session.console.note("interrupted: the table shows what was done");

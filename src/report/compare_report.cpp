@@ -169,8 +169,9 @@ std::string published_report(const Json& published, const std::vector<RunResult>
 
 }  // namespace
 
-std::string compare_report(const std::vector<RunResult>& runs, const Json& published) {
-  return result_table(runs) + time_table(runs) + published_report(published, runs) +
+std::string compare_report(const std::vector<RunResult>& runs, const Json& published,
+                           const std::string& platforms) {
+  return result_table(runs) + time_table(runs) + published_report(published, runs) + platforms +
          closing_lines(runs);
 }
 

@@ -97,6 +97,7 @@ Json json_of(const Machine& machine) {
           {"build", kBuildType},
           {"cuda_runtime", text_or_null(survey_gpus().runtime)},
           {"cuda_driver", text_or_null(survey_gpus().driver)},
+          {"nvidia_driver", text_or_null(machine.nvidia_driver)},
           {"gpus", json_of(survey_gpus())}};
 }
 

@@ -16,8 +16,15 @@ namespace lockstep {
 std::string train_report(const RunResult& run);
 
 // Several runs of one job: a table of results, a table of times, and how each compares with its
-// baseline. `published` are a study's own figures (null: none), shown beside ours.
-std::string compare_report(const std::vector<RunResult>& runs, const Json& published);
+// baseline. `published` are a study's own figures (null: none), shown beside ours; `platforms` is
+// platform_report()'s text.
+std::string compare_report(const std::vector<RunResult>& runs, const Json& published,
+                           const std::string& platforms = {});
+
+// Where one of the runs used a GPU: each against the honest baselines of CPU and GPU, what it took
+// beside training, and what CPU and GPU are. Else empty.
+std::string platform_report(const std::vector<RunResult>& runs, const Machine& machine,
+                            const GpuSurvey& survey);
 
 // A model on labelled data.
 struct EvaluationReport {

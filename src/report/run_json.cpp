@@ -111,6 +111,9 @@ Json json_of(const RunResult& run) {
   json["efficiency"] = json_number(run.efficiency);
   json["karp_flatt"] = json_number(run.karp_flatt);
   json["amdahl_limit"] = json_number(run.amdahl_limit);
+  json["speedups"] = {{"serial", json_number(run.speedups.serial)},
+                      {"best_cpu", json_number(run.speedups.best_cpu)},
+                      {"gpu", json_number(run.speedups.gpu)}};
   json["fused"] = run.fused;
   json["gemm"] = gemm_of(run);
   json["final"] = final_of(run);

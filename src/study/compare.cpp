@@ -171,6 +171,7 @@ void relate(const ComparePlan& plan, std::vector<RunResult>& runs) {
   for (size_t i = 0; i < runs.size(); ++i) {
     if (plan.runs[i].baseline >= 0) compare_with_baseline(runs[i], runs[plan.runs[i].baseline]);
   }
+  compare_with_baselines(runs);
 }
 
 double speedup_deviation(const RunResult& run, const RunResult& baseline) {

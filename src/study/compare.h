@@ -50,7 +50,8 @@ Comparison compare(const ComparePlan& plan, const Dataset& dataset, const Compar
 // it is the result.
 RunResult summarize(const std::vector<RunResult>& repetitions);
 
-// Fills speedup and the like from each run's planned baseline.
+// Fills speedup and the like from each run's planned baseline, and the speedups against those of
+// CPU and GPU.
 void relate(const ComparePlan& plan, std::vector<RunResult>& runs);
 
 // The standard deviation of `run.speedup`, from the spread of both runs' repetitions; 0 where

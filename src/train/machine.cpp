@@ -117,6 +117,7 @@ Machine describe_machine() {
   machine.simd = simd_target();
   machine.gemm = gemm_library();
   machine.bf16 = bf16_instructions();
+  std::ifstream("/sys/module/nvidia/version") >> machine.nvidia_driver;
   return machine;
 }
 

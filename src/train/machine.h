@@ -22,6 +22,7 @@ struct Machine {
   std::string simd;              // the vector instructions that own loops use: "AVX2"
   std::string gemm;              // what multiplies bf16 matrices: "oneDNN 2.6.0 (AVX-512)"
   std::string bf16;              // by which instructions: "AMX", "AVX512_BF16"; empty: none
+  std::string nvidia_driver;     // "580.65.06"; empty: none is loaded, or it cannot be seen
 };
 
 // Reads /proc and /sys; what cannot be read is empty or 0.

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "cli/failures.h"
@@ -143,6 +144,24 @@ TEST(EmulatedDevice, SaysWhereThereIsNoProductToChooseKernelsFor) {
                    "synthetic:n=200,d=3", "--epochs", "1", "--gemm", "cublas", "--json"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.document()["warnings"].dump(), HasSubstr("--gemm cublas changes nothing"));
+}
+
+TEST(EmulatedDevice, IsComparedWithOneThreadAndTheBestCpu) {
+  const ProcessResult result =
+      run_program({"compare", "--modes", "serial,sync:2,cuda", "--epochs", "1", "--samples", "200",
+                   "--hidden", "8", "--repeats", "1", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json document = result.document(), runs = document["runs"];
+  EXPECT_THAT(schema_errors(document), IsEmpty());
+  const auto seconds = [&](int i) { return runs[i]["train_seconds"].get<double>(); };
+  const nlohmann::json gpu = runs[2]["speedups"];
+  EXPECT_EQ(runs[2]["name"], "serial@cuda");
+  EXPECT_DOUBLE_EQ(gpu["serial"], seconds(0) / seconds(2));
+  EXPECT_DOUBLE_EQ(gpu["best_cpu"], std::min(seconds(0), seconds(1)) / seconds(2));
+  EXPECT_DOUBLE_EQ(gpu["gpu"], 1.0);
+  EXPECT_DOUBLE_EQ(runs[1]["speedups"]["gpu"], seconds(2) / seconds(1));
+  EXPECT_EQ(document["machine"]["gpus"].size(), 1u);
+  EXPECT_TRUE(document["machine"].contains("nvidia_driver"));
 }
 
 TEST(EmulatedDevice, SeveralOfThemAreRefusedHonestly) {

@@ -80,6 +80,84 @@ TEST(CompareReport, shows_published_figures_beside_ours) {
   EXPECT_THAT(report, HasSubstr("1.80"));
 }
 
+GpuSurvey one_gpu() {
+  GpuSurvey survey;
+  survey.driver = survey.runtime = "13.0";
+  Gpu gpu;
+  gpu.name = "NVIDIA H100 80GB HBM3";
+  gpu.major = 9;
+  gpu.memory_bytes = 80'000'000'000;
+  survey.gpus = {gpu};
+  return survey;
+}
+
+std::vector<RunResult> cpu_and_gpu() {
+  std::vector<RunResult> runs = {run_of("serial", 1, {2.0}), run_of("sync:2", 2, {1.0}),
+                                 run_of("serial@cuda", 1, {0.25})};
+  runs[0].strategy = runs[2].strategy = "serial";
+  runs[2].device = "cuda";
+  runs[2].startup_seconds = 0.5;
+  compare_with_baselines(runs);
+  return runs;
+}
+
+Machine small_machine() {
+  Machine machine;
+  machine.cpu = "A CPU";
+  machine.cpus_usable = 2;
+  machine.simd = "AVX2";
+  machine.nvidia_driver = "580.65.06";
+  return machine;
+}
+
+TEST(PlatformReport, shows_each_run_against_the_baselines_of_cpu_and_gpu) {
+  const std::string report = platform_report(cpu_and_gpu(), small_machine(), one_gpu());
+  EXPECT_THAT(report, HasSubstr("serial@cuda               8.00      4.00     1.00    500 ms\n"));
+  EXPECT_THAT(report, HasSubstr("one thread is serial, best CPU sync:2, one GPU serial@cuda."));
+}
+
+TEST(PlatformReport, describes_cpu_gpu_driver_and_cuda) {
+  GpuSurvey survey = one_gpu();
+  const std::string report = platform_report(cpu_and_gpu(), small_machine(), survey);
+  EXPECT_THAT(report, HasSubstr("CPU: A CPU, 2 usable, AVX2\n"));
+  EXPECT_THAT(report, HasSubstr("GPU 0: NVIDIA H100 80GB HBM3, 80.0 GB, compute capability 9.0"));
+  EXPECT_THAT(report, HasSubstr("driver 580.65.06 (CUDA 13.0), built with CUDA 13.0"));
+  EXPECT_THAT(report, Not(HasSubstr("emulated")));
+  survey.emulated = true;
+  EXPECT_THAT(platform_report(cpu_and_gpu(), small_machine(), survey), HasSubstr("emulated"));
+}
+
+TEST(PlatformReport, has_columns_for_capture_and_transfer_where_they_were_measured) {
+  std::vector<RunResult> runs = cpu_and_gpu();
+  const std::string without = platform_report(runs, small_machine(), one_gpu());
+  EXPECT_THAT(without, Not(HasSubstr("capture")));
+  EXPECT_THAT(without, Not(HasSubstr("transfer")));
+  runs[2].capture_seconds = 0.003;
+  runs[2].transfer_seconds = 0.02;
+  const std::string with = platform_report(runs, small_machine(), one_gpu());
+  EXPECT_THAT(with, HasSubstr("capture  transfer"));
+  EXPECT_THAT(with, HasSubstr("3.00 ms   20.0 ms\n"));
+}
+
+TEST(PlatformReport, is_empty_where_no_gpu_ran) {
+  std::vector<RunResult> runs = cpu_and_gpu();
+  runs[2].status = RunStatus::not_run;
+  EXPECT_EQ(platform_report(runs, small_machine(), one_gpu()), "");
+}
+
+TEST(PlatformReport, fits_80_columns_and_stands_before_the_closing_lines) {
+  std::vector<RunResult> runs = cpu_and_gpu();
+  runs[2].capture_seconds = runs[2].transfer_seconds = 0.003;
+  for (RunResult& run : runs) compare_with_baseline(run, runs[0]);
+  const std::string platforms = platform_report(runs, small_machine(), one_gpu());
+  const std::string report = compare_report(runs, Json(), platforms);
+  EXPECT_LT(report.find(platforms), report.find("serial@cuda ran 8.00"));
+  size_t begin = 0;
+  for (size_t end; (end = report.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    EXPECT_LE(end - begin, 80u) << report.substr(begin, end - begin);
+  }
+}
+
 TEST(TrainReport, shows_accuracy_time_and_where_it_went) {
   RunResult run = run_of("serial", 1, {2.0});
   const std::string report = train_report(run);

@@ -63,6 +63,55 @@ TEST(Baseline, says_nothing_of_runs_that_failed) {
   EXPECT_FALSE(run.baseline.has_value());
 }
 
+RunResult gpu_run_of(const std::string& name, double seconds) {
+  RunResult run = run_of(name, 1, seconds);
+  run.device = "cuda";
+  run.strategy = "serial";
+  return run;
+}
+
+RunResult serial_run_of(double seconds) {
+  RunResult run = run_of("serial", 1, seconds);
+  run.strategy = "serial";
+  return run;
+}
+
+TEST(Baselines, are_one_thread_the_fastest_on_cpus_and_the_fastest_on_one_gpu) {
+  std::vector<RunResult> runs = {serial_run_of(8.0), run_of("sync:2", 2, 5.0),
+                                 run_of("hogwild:2", 2, 4.0), gpu_run_of("serial@cuda", 1.0),
+                                 gpu_run_of("slower@cuda", 2.0)};
+  compare_with_baselines(runs);
+  EXPECT_DOUBLE_EQ(*runs[0].speedups.serial, 1.0);
+  EXPECT_DOUBLE_EQ(*runs[0].speedups.best_cpu, 0.5);
+  EXPECT_DOUBLE_EQ(*runs[0].speedups.gpu, 0.125);
+  EXPECT_DOUBLE_EQ(*runs[3].speedups.serial, 8.0);
+  EXPECT_DOUBLE_EQ(*runs[3].speedups.best_cpu, 4.0);
+  EXPECT_DOUBLE_EQ(*runs[4].speedups.gpu, 0.5);
+  EXPECT_EQ(find_baselines(runs, 0).best_cpu->name, "hogwild:2");
+}
+
+TEST(Baselines, one_thread_is_one_and_one_gpu_is_one) {
+  std::vector<RunResult> runs = {serial_run_of(1.0), gpu_run_of("sync:2@cuda", 1.0)};
+  runs[0].threads = 2;
+  runs[1].workers = 2;
+  compare_with_baselines(runs);
+  EXPECT_FALSE(runs[1].speedups.serial.has_value());
+  EXPECT_TRUE(runs[1].speedups.best_cpu.has_value());
+  EXPECT_FALSE(runs[1].speedups.gpu.has_value());
+}
+
+TEST(Baselines, are_not_of_another_batch_nor_of_runs_that_failed) {
+  std::vector<RunResult> runs = {serial_run_of(8.0), gpu_run_of("serial@cuda", 1.0),
+                                 run_of("sync:2", 2, 5.0)};
+  runs[0].global_batch = 64;
+  runs[1].global_batch = runs[2].global_batch = 128;
+  runs[2].status = RunStatus::diverged;
+  compare_with_baselines(runs);
+  EXPECT_FALSE(runs[1].speedups.serial.has_value());
+  EXPECT_FALSE(runs[1].speedups.best_cpu.has_value());
+  EXPECT_FALSE(runs[2].speedups.gpu.has_value()) << "it ended with nothing to compare";
+}
+
 TEST(Repetitions, are_represented_by_the_median) {
   const RunResult summary =
       summarize({run_of("a", 1, 3.0), run_of("a", 1, 1.0), run_of("a", 1, 2.0)});
