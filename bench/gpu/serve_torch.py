@@ -112,6 +112,7 @@ def quick(device, mnist):
         name: replace(job, batch=min(job.batch, QUICK_BATCH), check_epochs=2)
         for name, job in GPU_JOBS.items()
     }
+    torch.set_num_threads(1)
     server, failed = Server(device, mnist, QUICK_SAMPLES, jobs), 0
     print(json.dumps(server.answer({"do": "limits"})))
     for name, job in jobs.items():
