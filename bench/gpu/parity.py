@@ -28,7 +28,7 @@ class Job:
 
 # Adam divides by the root of a gradient's square: where gradients are next to nothing, rounding
 # decides which way a weight goes.
-ADAM = {"loss_limit": 1e-3, "parameter_limit": 1e-2}
+ADAM = {"loss_limit": 1e-3, "parameter_limit": 1e-3}
 JOBS = (
     Job("logistic", ("--data", "synthetic:n=20000,d=20", "--model", "logistic",
                      "--batch-size", "512")),
@@ -45,7 +45,7 @@ MNIST_JOBS = (
 )  # fmt: skip
 
 # Products of operands with 11 and 8 bits: not the CPU's training, and near it.
-LOOSE = {"tf32": (2e-2, 0.05), "bf16": (5e-2, 0.2)}
+LOOSE = {"tf32": (0.1, 0.1), "bf16": (0.2, 0.2)}
 
 
 def jobs(mnist, quick):

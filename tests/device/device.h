@@ -48,6 +48,8 @@ void set_order(std::uint64_t seed);
 // renew_device(). False on a GPU, which stays what it is.
 bool pretend_multiprocessors(int count);
 bool pretend_capability(int major, int minor);
+// Drops the k-th wait for an event from now on; -1: none. False on a GPU, which drops none.
+bool drop_event_wait(long k);
 // Kernels launched so far; nothing on a GPU, which does not count.
 std::optional<long> launches_seen();
 

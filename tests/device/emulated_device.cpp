@@ -48,6 +48,11 @@ bool pretend_capability(int major, int minor) {
   return true;
 }
 
+bool drop_event_wait(long k) {
+  emulator::drop_event_wait(k);
+  return true;
+}
+
 std::optional<long> launches_seen() {
   return emulator::launches_seen();
 }

@@ -66,6 +66,10 @@ bool pretend_capability(int, int) {
   return false;
 }
 
+bool drop_event_wait(long) {
+  return false;
+}
+
 std::optional<long> launches_seen() {
   return std::nullopt;
 }
