@@ -112,7 +112,7 @@ Machine small_machine() {
 
 TEST(PlatformReport, shows_each_run_against_the_baselines_of_cpu_and_gpu) {
   const std::string report = platform_report(cpu_and_gpu(), small_machine(), one_gpu());
-  EXPECT_THAT(report, HasSubstr("serial@cuda               8.00      4.00     1.00    500 ms\n"));
+  EXPECT_THAT(report, HasSubstr("serial@cuda              8.00      4.00     1.00    500 ms\n"));
   EXPECT_THAT(report, HasSubstr("one thread is serial, best CPU sync:2, one GPU serial@cuda."));
 }
 
