@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <string>
 #include <utility>
 
 #include "kernels/check.h"
@@ -26,23 +27,32 @@ struct Launch {
   int line = __builtin_LINE();
 };
 
-// Starts `kernel` on the stream's device, which must be the current one. Throws Error (device)
-// where CUDA refuses; what goes wrong in the kernel itself shows in a later call.
+// Starts `kernel` on the stream's device, which must be the current one. Throws CudaError, which
+// names the kernel and how it was launched, where CUDA refuses; what goes wrong in the kernel
+// itself shows in a later call.
 template <class... Parameters, class... Arguments>
 void launch(const Launch& how, void (*kernel)(Parameters...), Arguments&&... arguments) {
   constexpr std::size_t kSharedBytesForAll = 48 << 10;
   constexpr unsigned kPortableCluster = 8;
+  const LaunchRecord record{.kernel = reinterpret_cast<const void*>(kernel),
+                            .grid = how.grid,
+                            .block = how.block,
+                            .shared_bytes = how.shared_bytes,
+                            .cluster = how.cluster,
+                            .file = how.file,
+                            .line = how.line};
   const auto checked = [&](cudaError_t error, const char* what) {
-    check(error, what, how.file, how.line);
+    if (error == cudaSuccess) return;
+    throw_cuda_error(error, std::string(what) + " " + describe(record), how.file, how.line);
   };
   if (how.shared_bytes > kSharedBytesForAll) {
     checked(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  static_cast<int>(how.shared_bytes)),
-            "shared memory for a kernel");
+            "shared memory for");
   }
   if (how.cluster > kPortableCluster) {
     checked(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
-            "a large cluster for a kernel");
+            "a large cluster for");
   }
 
   cudaLaunchAttribute attributes[2] = {};
@@ -65,7 +75,8 @@ void launch(const Launch& how, void (*kernel)(Parameters...), Arguments&&... arg
     attribute.val.programmaticStreamSerializationAllowed = 1;
   }
   checked(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...),
-          "the launch of a kernel");
+          "the launch of");
+  latest_launch() = record;
 }
 
 }  // namespace lockstep

@@ -83,7 +83,7 @@ GpuDiagnosis probe_gpu(int index);
 // Free and total memory of an opened GPU, now. Throws Error (device). REQUIRES as probe_gpu().
 GpuMemory gpu_memory(int index);
 
-// What to throw where GPU `index` has less memory free than `what` needs.
+// What to throw where GPU `index` has less memory free than `what` needs; 0: that is not known.
 Error gpu_out_of_memory(int index, const std::string& what, int64_t needed, int64_t free);
 
 // `--device`, read: auto, cpu, cuda, cuda:N or cuda:N,M,...

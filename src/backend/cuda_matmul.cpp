@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "backend/cuda_memory.h"
 #include "kernels/check.h"
 #include "lockstep/config.h"
 
@@ -145,7 +146,8 @@ class CublasMatmul final : public Matmul {
  public:
   CublasMatmul() {
     check_cublas(cublasLtCreate(library_.out()), "cublasLtCreate");
-    check(cudaMalloc(&workspace_, kMatmulWorkspaceBytes), "cudaMalloc of cuBLASLt's workspace");
+    check_allocation(cudaMalloc(&workspace_, kMatmulWorkspaceBytes), "cuBLASLt's workspace",
+                     kMatmulWorkspaceBytes);
   }
   ~CublasMatmul() override { (void)cudaFree(workspace_); }
   CublasMatmul(const CublasMatmul&) = delete;

@@ -13,13 +13,21 @@
 
 namespace lockstep {
 
+// Throw unless `error` is cudaSuccess; where memory ran out, what `what` needed of it and what is
+// free. 0 bytes: not known.
+void check_allocation(cudaError_t error, const char* what, std::size_t bytes,
+                      const char* file = __builtin_FILE(), int line = __builtin_LINE());
+void check_pinned_allocation(cudaError_t error, std::size_t bytes,
+                             const char* file = __builtin_FILE(), int line = __builtin_LINE());
+
 // Uninitialised device memory; empty: null.
 template <class T>
 class DeviceArray {
  public:
   DeviceArray() = default;
   explicit DeviceArray(std::size_t size) : size_(size) {
-    if (size > 0) check(cudaMalloc(&data_, size * sizeof(T)), "cudaMalloc");
+    const std::size_t bytes = size * sizeof(T);
+    if (size > 0) check_allocation(cudaMalloc(&data_, bytes), "an array", bytes);
   }
   DeviceArray(DeviceArray&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -89,10 +97,12 @@ class MappedValue {
  public:
   MappedValue() {
     void* memory = nullptr;
-    check(cudaHostAlloc(&memory, sizeof(T), cudaHostAllocMapped), "cudaHostAlloc");
+    check_pinned_allocation(cudaHostAlloc(&memory, sizeof(T), cudaHostAllocMapped), sizeof(T));
     host_ = new (memory) T();
-    check(cudaHostGetDevicePointer(reinterpret_cast<void**>(&device_), memory, 0),
-          "cudaHostGetDevicePointer");
+    const cudaError_t error =
+        cudaHostGetDevicePointer(reinterpret_cast<void**>(&device_), memory, 0);
+    if (error != cudaSuccess) (void)cudaFreeHost(memory);
+    check(error, "cudaHostGetDevicePointer");
   }
   MappedValue(const MappedValue&) = delete;
   MappedValue& operator=(const MappedValue&) = delete;
@@ -109,7 +119,7 @@ class MappedValue {
 class Stream {
  public:
   Stream() {
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    check_allocation(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream", 0);
   }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -166,7 +176,7 @@ class Graph {
     cudaError_t error = cudaGraphGetNodes(graph, nullptr, &nodes_);
     if (error == cudaSuccess) error = cudaGraphInstantiate(&executable_, graph, 0);
     (void)cudaGraphDestroy(graph);
-    check(error, "cudaGraphInstantiate");
+    check_allocation(error, "the graph of a training step", 0);
   }
   Graph(Graph&& other) noexcept
       : executable_(std::exchange(other.executable_, nullptr)), nodes_(other.nodes_) {}

@@ -139,13 +139,16 @@ std::string Gpu::capability() const {
 }
 
 Error gpu_out_of_memory(int index, const std::string& what, int64_t needed, int64_t free) {
-  constexpr double kMegabyte = 1e6;
-  return {
-      ErrorKind::device,
-      fmt::format("GPU {}: {} needs {:.1f} MB of its memory, {:.1f} MB are free", index, what,
-                  static_cast<double>(needed) / kMegabyte, static_cast<double>(free) / kMegabyte),
-      "use a smaller batch or model, or end the programs that hold the memory (`nvidia-smi` "
-      "names them)"};
+  constexpr int64_t kMegabyte = 1'000'000;
+  const auto size = [](int64_t bytes) {
+    return bytes < kMegabyte ? fmt::format("{} bytes", bytes)
+                             : fmt::format("{:.1f} MB", static_cast<double>(bytes) / kMegabyte);
+  };
+  return {ErrorKind::device,
+          fmt::format("GPU {}: {} needs {} of its memory, {} are free", index, what,
+                      needed > 0 ? size(needed) : "more", size(free)),
+          "use a smaller batch or model, or end the programs that hold the memory (`nvidia-smi` "
+          "names them)"};
 }
 
 DeviceRequest parse_device(const std::string& text) {

@@ -1,4 +1,5 @@
 // Machines with GPUs of every kind, as the CUDA emulator plays them.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -79,6 +80,22 @@ TEST(EmulatedDevice, WithoutMemoryLeft) {
   const Refusal refusal = refusal_on({"LOCKSTEP_EMULATOR_MEMORY_MB=0"});
   EXPECT_THAT(refusal.message, HasSubstr("needs about 300 MB of its memory"));
   EXPECT_THAT(refusal.remedy, HasSubstr("nvidia-smi"));
+}
+
+// The first few are the probes'.
+TEST(EmulatedDevice, WhoseMemoryRunsOutInATraining) {
+  for (const int k : {9, 12, 15}) {
+    const Refusal refusal = refusal_on({fmt::format("LOCKSTEP_EMULATOR_FAIL_ALLOCATION={}", k)});
+    EXPECT_THAT(refusal.message,
+                AllOf(HasSubstr("GPU 0: "), HasSubstr("needs "), HasSubstr("free")));
+    EXPECT_FALSE(refusal.remedy.empty());
+  }
+}
+
+TEST(EmulatedDevice, WhoseKernelFailsInATraining) {
+  const Refusal refusal = refusal_on({"LOCKSTEP_EMULATOR_FAIL_KERNEL=40"});
+  EXPECT_THAT(refusal.message, AllOf(HasSubstr("illegal memory access"), HasSubstr(", grid ")));
+  EXPECT_THAT(refusal.remedy, HasSubstr("compute-sanitizer"));
 }
 
 TEST(EmulatedDevice, ThatIsNotThereOrNotEnoughOfThem) {

@@ -1,4 +1,6 @@
 // Deadlocks, errors that stick, and injected failures.
+#include <functional>
+
 #include "fixture.h"
 #include "kernels/device.h"
 
@@ -113,6 +115,76 @@ TEST_F(FailureTest, an_error_of_one_device_leaves_the_others_alone) {
   EXPECT_EQ(emulator::launches_seen(), 2);
   check(cudaSetDevice(0), "cudaSetDevice");
   EXPECT_EQ(from_device(first, 1)[0], 1);
+}
+
+TEST_F(FailureTest, each_kind_of_allocation_can_find_no_memory) {
+  const cudaStream_t stream = new_stream();
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+  EXPECT_EQ(emulator::held(), "1 streams, 1 graphs");
+  void* memory = nullptr;
+  cudaStream_t other = nullptr;
+  cudaEvent_t event = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  const std::vector<std::function<cudaError_t()>> allocations = {
+      [&] { return cudaMalloc(&memory, 4); },
+      [&] { return cudaMallocAsync(&memory, 4, stream); },
+      [&] { return cudaHostAlloc(&memory, 8, cudaHostAllocMapped); },
+      [&] { return cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking); },
+      [&] { return cudaEventCreate(&event); },
+      [&] { return cudaGraphInstantiate(&executable, graph, 0); }};
+  for (const auto& allocate : allocations) {
+    emulator::fail_allocation(0);
+    EXPECT_EQ(allocate(), cudaErrorMemoryAllocation);
+    EXPECT_EQ(cudaGetLastError(), cudaErrorMemoryAllocation);
+    EXPECT_EQ(allocate(), cudaSuccess);
+    EXPECT_EQ(emulator::allocations_seen(), 2);
+  }
+  for (const char* what : {"4 bytes of device memory", "8 bytes of pinned memory", "2 streams",
+                           "1 events", "1 graphs", "1 executable graphs"}) {
+    EXPECT_NE(emulator::held().find(what), std::string::npos) << emulator::held();
+  }
+}
+
+TEST_F(FailureTest, a_launch_that_is_refused_leaves_the_device_as_it_was) {
+  const cudaStream_t stream = new_stream();
+  auto* out = on_device(std::vector<int>{0});
+  emulator::fail_launch(0, cudaErrorLaunchOutOfResources);
+  EXPECT_THROW(launch({.grid = 1, .block = 1, .stream = stream}, set_flag, out, 1), Error);
+  EXPECT_EQ(from_device(out, 1)[0], 0);
+  launch({.grid = 1, .block = 1, .stream = stream}, set_flag, out, 2);
+  EXPECT_EQ(from_device(out, 1)[0], 2);
+}
+
+TEST_F(FailureTest, an_error_names_the_kernel_and_how_it_was_launched) {
+  const cudaStream_t stream = new_stream();
+  const auto message = [&](const std::function<void()>& call) -> std::string {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  auto* out = on_device(std::vector<int>{0});
+  emulator::fail_launch(0, cudaErrorLaunchOutOfResources);
+  const std::string refused = message(
+      [&] { launch({.grid = 3, .block = dim3(4, 2), .stream = stream}, set_flag, out, 1); });
+  for (const char* words : {"the launch of lockstep::test::set_flag(int*, int), grid 3 x 1 x 1, "
+                            "block 4 x 2 x 1, 0 bytes of shared memory failed at ",
+                            "failure_test.cpp:", "too many resources requested for launch"}) {
+    EXPECT_NE(refused.find(words), std::string::npos) << refused;
+  }
+  emulator::fail_kernel(0, cudaErrorMisalignedAddress);
+  launch({.grid = 1, .block = 32, .stream = stream}, set_flag, out, 1);
+  const std::string late =
+      message([&] { check(cudaStreamSynchronize(stream), "cudaStreamSynchronize"); });
+  for (const char* words :
+       {"cudaStreamSynchronize failed at ", "cudaErrorMisalignedAddress",
+        "launched last: lockstep::test::set_flag(int*, int), grid 1 x 1 x 1", ", at "}) {
+    EXPECT_NE(late.find(words), std::string::npos) << late;
+  }
 }
 
 }  // namespace

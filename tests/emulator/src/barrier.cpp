@@ -53,7 +53,7 @@ int block_barrier(int predicate, int* threads, Site site) {
   const bool first = ordinal == block.barriers_begun;
   if (first) {
     ++block.barriers_begun;
-    if (faults().next_barrier_is_dropped()) block.dropped_barrier = ordinal;
+    if (faults().barrier.next()) block.dropped_barrier = ordinal;
   }
   if (block.dropped_barrier == static_cast<long>(ordinal)) return predicate != 0;
   if (first) block.barrier_site = site;

@@ -5,6 +5,7 @@
 #include "cuda_runtime_api.h"
 #include "device.h"
 #include "event.h"
+#include "fault.h"
 
 namespace lockstep::emulator {
 
@@ -86,6 +87,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     require(capture != nullptr);
     require(capture->origin() == origin.get(), cudaErrorStreamCaptureUnmatched);
     for (Stream* taking_part : capture->streams()) taking_part->capture.reset();
+    const cudaError_t injected = faults().capture.next_error();
+    require(injected == cudaSuccess, injected);
     *graph = runtime().graphs.add(capture->end());
   });
 }

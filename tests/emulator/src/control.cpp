@@ -32,9 +32,7 @@ void reset(int devices) {
   settings().driver_version = CUDART_VERSION;
   memory().release_all();
   last_error() = cudaSuccess;
-  faults().drop_barrier(-1);
-  faults().drop_event_wait(-1);
-  faults().fail_launch(-1, cudaSuccess);
+  faults().clear();
 }
 
 void set_memory_limit(int device, std::size_t bytes) {
@@ -79,27 +77,68 @@ std::string last_failure() {
 }
 
 void drop_barrier(long k) {
-  faults().drop_barrier(k);
+  faults().barrier.choose(k);
 }
 
 void drop_event_wait(long k) {
-  faults().drop_event_wait(k);
+  faults().event_wait.choose(k);
 }
 
 void fail_launch(long k, cudaError_t error) {
-  faults().fail_launch(k, error);
+  faults().launch.choose(k, error);
+}
+
+void fail_kernel(long k, cudaError_t error) {
+  faults().kernel.choose(k, error);
+}
+
+void fail_capture(long k, cudaError_t error) {
+  faults().capture.choose(k, error);
+}
+
+void fail_allocation(long k) {
+  faults().allocation.choose(k);
 }
 
 long barriers_seen() {
-  return faults().barriers();
+  return faults().barrier.seen();
 }
 
 long event_waits_seen() {
-  return faults().event_waits();
+  return faults().event_wait.seen();
 }
 
 long launches_seen() {
-  return faults().launches();
+  return faults().launch.seen();
+}
+
+long kernels_seen() {
+  return faults().kernel.seen();
+}
+
+long captures_seen() {
+  return faults().capture.seen();
+}
+
+long allocations_seen() {
+  return faults().allocation.seen();
+}
+
+std::string held() {
+  const Quiet quiet;
+  Runtime& host = runtime();
+  const std::lock_guard lock(host.mutex);
+  std::string text = memory().held();
+  const auto add = [&](std::size_t count, const char* what) {
+    if (count == 0) return;
+    if (!text.empty()) text += ", ";
+    text += std::to_string(count) + " " + what;
+  };
+  add(host.streams.all().size(), "streams");
+  add(host.events.all().size(), "events");
+  add(host.graphs.all().size(), "graphs");
+  add(host.graph_execs.all().size(), "executable graphs");
+  return text;
 }
 
 }  // namespace lockstep::emulator

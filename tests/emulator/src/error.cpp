@@ -20,6 +20,22 @@ cudaError_t sticky_error_of_current_device() {
   }
 }
 
+bool is_sticky(cudaError_t error) {
+  switch (error) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure: return true;
+    default: return false;
+  }
+}
+
 namespace {
 
 struct Name {
@@ -46,7 +62,15 @@ constexpr Name kNames[] = {
     LOCKSTEP_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     LOCKSTEP_ERROR(cudaErrorNotReady, "device not ready"),
     LOCKSTEP_ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
+    LOCKSTEP_ERROR(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),
     LOCKSTEP_ERROR(cudaErrorLaunchTimeout, "the launch timed out and was terminated"),
+    LOCKSTEP_ERROR(cudaErrorAssert, "device-side assert triggered"),
+    LOCKSTEP_ERROR(cudaErrorHardwareStackError, "hardware stack error"),
+    LOCKSTEP_ERROR(cudaErrorIllegalInstruction, "an illegal instruction was encountered"),
+    LOCKSTEP_ERROR(cudaErrorMisalignedAddress, "misaligned address"),
+    LOCKSTEP_ERROR(cudaErrorInvalidAddressSpace,
+                   "operation not supported on global/shared address space"),
+    LOCKSTEP_ERROR(cudaErrorInvalidPc, "invalid program counter"),
     LOCKSTEP_ERROR(cudaErrorPeerAccessAlreadyEnabled, "peer access is already enabled"),
     LOCKSTEP_ERROR(cudaErrorLaunchFailure, "unspecified launch failure"),
     LOCKSTEP_ERROR(cudaErrorNotSupported, "operation not supported"),

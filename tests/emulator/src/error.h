@@ -15,6 +15,9 @@ cudaError_t& last_error();
 // What the current device is stuck with; cudaErrorNoDevice where there is none.
 cudaError_t sticky_error_of_current_device();
 
+// Whether a device that had this error runs nothing more.
+bool is_sticky(cudaError_t error);
+
 // Runs a function of the API under Quiet: returns what it threw, or the error that the current
 // device is stuck with, and keeps it for cudaGetLastError.
 template <class Function>

@@ -36,6 +36,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   return api([&] {
+    require(!faults().allocation.next(), cudaErrorMemoryAllocation);
     const std::lock_guard lock(runtime().mutex);
     auto made = std::make_shared<Event>();
     made->device = &runtime().current();
@@ -99,7 +100,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     const std::lock_guard lock(runtime().mutex);
     const auto waiting = runtime().stream(stream);
     const Event& awaited = *runtime().events.get(event);
-    const bool dropped = faults().next_event_wait_is_dropped();
+    const bool dropped = faults().event_wait.next();
     if (awaited.captured) {
       wait_in_capture(*waiting, awaited, dropped);
       return;

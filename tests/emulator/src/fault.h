@@ -1,40 +1,35 @@
 // Faults that tests inject: see emulator/control.h.
 #pragma once
 
-#include <mutex>
+#include <atomic>
 
 #include "driver_types.h"
 
 namespace lockstep::emulator {
 
-class Faults {
+// One kind of fault: what becomes of the k-th of its occasions. Any thread.
+class Fault {
  public:
-  void drop_barrier(long k);
-  void drop_event_wait(long k);
-  void fail_launch(long k, cudaError_t error);
+  explicit Fault(long k = -1, cudaError_t error = cudaSuccess) : chosen_(k), error_(error) {}
 
-  // Each counts one more, and says what becomes of it.
-  bool next_barrier_is_dropped();
-  bool next_event_wait_is_dropped();
-  cudaError_t next_launch();
-
-  long barriers() const;
-  long event_waits() const;
-  long launches() const;
+  // From the next occasion on, which is the 0th; -1 injects nothing.
+  void choose(long k, cudaError_t error = cudaSuccess);
+  // Counts one more: whether it is the chosen one, and with which error it then fails.
+  bool next();
+  cudaError_t next_error() { return next() ? error_.load() : cudaSuccess; }
+  long seen() const { return seen_; }
 
  private:
-  struct Counter {
-    long seen = 0;
-    long chosen = -1;
-    void choose(long k) { *this = {0, k}; }
-    bool next() { return seen++ == chosen; }
-  };
+  std::atomic<long> seen_ = 0;
+  std::atomic<long> chosen_;
+  std::atomic<cudaError_t> error_;
+};
 
-  mutable std::mutex mutex_;
-  Counter barriers_;
-  Counter event_waits_;
-  Counter launches_;
-  cudaError_t launch_error_ = cudaSuccess;
+struct Faults {
+  Faults();
+  void clear();
+
+  Fault barrier, event_wait, launch, kernel, capture, allocation;
 };
 
 Faults& faults();

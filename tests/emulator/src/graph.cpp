@@ -5,6 +5,7 @@
 #include "capture.h"
 #include "cuda_runtime_api.h"
 #include "device.h"
+#include "fault.h"
 
 namespace lockstep::emulator {
 
@@ -78,6 +79,7 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::si
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   return api([&] {
+    require(!faults().allocation.next(), cudaErrorMemoryAllocation);
     const std::lock_guard lock(runtime().mutex);
     *exec = runtime().graph_execs.add(std::make_shared<GraphExec>(*runtime().graphs.get(graph)));
   });

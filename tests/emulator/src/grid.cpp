@@ -1,6 +1,7 @@
 #include "grid.h"
 
 #include "device.h"
+#include "fault.h"
 #include "group.h"
 #include "memory.h"
 #include "random.h"
@@ -34,6 +35,10 @@ std::string GridRun::name() const {
 }
 
 void GridRun::run(FiberPool& fibers) {
+  const cudaError_t injected = faults().kernel.next_error();
+  if (injected != cudaSuccess) {
+    launch_.device->fail(injected, "kernel " + name() + ": an injected failure");
+  }
   if (launch_.device->sticky_error() == cudaSuccess) run_groups(fibers);
   if (!launched_dependents_.fired()) launched_dependents_.fire();
   await_dependency();  // a grid has not ended before what it depends on has

@@ -5,9 +5,11 @@
 #include <map>
 #include <mutex>
 
+#include "cuda_runtime_api.h"
 #include "device.h"
 #include "fault.h"
 #include "limits.h"
+#include "report.h"
 
 namespace lockstep::emulator {
 
@@ -103,8 +105,9 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* function, Kerne
                         .cooperative = false};
     for (unsigned i = 0; i < config->numAttrs; ++i) apply(config->attrs[i], launch);
     check(launch);
-    const cudaError_t injected = faults().next_launch();
-    if (injected != cudaSuccess) launch.device->fail(injected, "an injected failure");
+    const cudaError_t injected = faults().launch.next_error();
+    if (is_sticky(injected)) launch.device->fail(injected, "an injected failure");
+    require(injected == cudaSuccess, injected);
     submit(stream, kernel_operation(std::move(launch)));
   });
 }
@@ -137,3 +140,9 @@ cudaError_t occupancy(int* blocks, int block_threads, std::size_t shared_bytes) 
 }
 
 }  // namespace lockstep::emulator
+
+// Answers on a lost device too; whether CUDA's does is not documented.
+cudaError_t cudaFuncGetName(const char** name, const void* function) {
+  *name = lockstep::emulator::symbol_name(function);
+  return *name ? cudaSuccess : cudaErrorInvalidDeviceFunction;
+}

@@ -5,6 +5,7 @@
 
 #include "device.h"
 #include "error.h"
+#include "fault.h"
 #include "sanitizer.h"
 #include "settings.h"
 
@@ -23,6 +24,7 @@ Memory& memory() {
 }
 
 void* Memory::allocate(Device& device, std::size_t bytes, bool on_device) {
+  if (faults().allocation.next()) throw Failure{cudaErrorMemoryAllocation};
   if (on_device && !device.take_memory(bytes)) throw Failure{cudaErrorMemoryAllocation};
   void* pointer = nullptr;
   if (posix_memalign(&pointer, kAlignment, bytes) != 0) {
@@ -73,6 +75,17 @@ void Memory::release_all() {
     std::free(allocation.begin);
   }
   allocations_.clear();
+}
+
+std::string Memory::held() const {
+  const std::lock_guard lock(mutex_);
+  std::string text;
+  for (const auto& [address, allocation] : allocations_) {
+    if (!text.empty()) text += ", ";
+    text += std::to_string(allocation.bytes) + " bytes of " +
+            (allocation.on_device ? "device" : "pinned") + " memory";
+  }
+  return text;
 }
 
 void Memory::poison_device_memory(bool poisoned) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "driver_types.h"
 
@@ -31,6 +32,8 @@ class Memory {
   // The allocation that `pointer` points into.
   std::optional<Allocation> find(const void* pointer) const;
   void release_all();
+  // What is not released, in words.
+  std::string held() const;
 
   void poison_device_memory(bool poisoned);
 

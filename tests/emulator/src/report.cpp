@@ -64,16 +64,22 @@ std::string describe_waiting(const Block& block) {
   return text;
 }
 
-std::string function_name(const void* function) {
+const char* symbol_name(const void* function) {
   Dl_info info{};
-  if (dladdr(function, &info) == 0 || !info.dli_sname || info.dli_saddr != function) {
+  const bool known = dladdr(function, &info) != 0 && info.dli_saddr == function;
+  return known ? info.dli_sname : nullptr;
+}
+
+std::string function_name(const void* function) {
+  const char* symbol = symbol_name(function);
+  if (!symbol) {
     char address[32];
     std::snprintf(address, sizeof address, "%p", function);
     return address;
   }
   int status = 0;
-  char* demangled = abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, &status);
-  std::string name = demangled ? demangled : info.dli_sname;
+  char* demangled = abi::__cxa_demangle(symbol, nullptr, nullptr, &status);
+  std::string name = demangled ? demangled : symbol;
   std::free(demangled);
   return name;
 }

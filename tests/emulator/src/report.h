@@ -13,7 +13,9 @@ std::string describe(const Thread& thread);
 // One line for each thing that threads of the block wait at.
 std::string describe_waiting(const Block& block);
 
-// A function's name, where the program exports it.
+// A function's mangled name; null where the program does not export it.
+const char* symbol_name(const void* function);
+// Demangled; its address where it is not exported.
 std::string function_name(const void* function);
 
 }  // namespace lockstep::emulator

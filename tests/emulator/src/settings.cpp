@@ -42,4 +42,12 @@ std::size_t default_memory() {
   return static_cast<std::size_t>(environment("LOCKSTEP_EMULATOR_MEMORY_MB", 2048)) << 20;
 }
 
+long failing_allocation() {
+  return static_cast<long>(environment("LOCKSTEP_EMULATOR_FAIL_ALLOCATION", -1));
+}
+
+long failing_kernel() {
+  return static_cast<long>(environment("LOCKSTEP_EMULATOR_FAIL_KERNEL", -1));
+}
+
 }  // namespace lockstep::emulator

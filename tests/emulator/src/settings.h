@@ -17,9 +17,11 @@ struct Settings {
 };
 
 Settings& settings();
-int default_device_count();  // LOCKSTEP_EMULATOR_DEVICES
-int default_capability();
-int default_multiprocessors();  // LOCKSTEP_EMULATOR_CAPABILITY, 10 major + minor
+int default_device_count();     // LOCKSTEP_EMULATOR_DEVICES
+int default_capability();       // LOCKSTEP_EMULATOR_CAPABILITY, 10 major + minor
+int default_multiprocessors();  // LOCKSTEP_EMULATOR_MULTIPROCESSORS
 std::size_t default_memory();   // LOCKSTEP_EMULATOR_MEMORY_MB, in bytes
+long failing_allocation();      // LOCKSTEP_EMULATOR_FAIL_ALLOCATION; -1: none
+long failing_kernel();          // LOCKSTEP_EMULATOR_FAIL_KERNEL; -1: none
 
 }  // namespace lockstep::emulator

@@ -2,6 +2,7 @@
 #include "capture.h"
 #include "cuda_runtime_api.h"
 #include "device.h"
+#include "fault.h"
 
 using namespace lockstep::emulator;
 
@@ -16,6 +17,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
   return api([&] {
     require(flags == cudaStreamDefault || flags == cudaStreamNonBlocking);
+    require(!faults().allocation.next(), cudaErrorMemoryAllocation);
     const std::lock_guard lock(runtime().mutex);
     *stream = runtime().streams.add(
         runtime().make_stream(runtime().current(), flags == cudaStreamDefault, priority));

@@ -45,12 +45,25 @@ std::string last_failure();
 // that does nothing but, while capturing, take the stream into the capture.
 void drop_barrier(long k);
 void drop_event_wait(long k);
-// The k-th launch fails on the device with this error, without running.
+// The k-th launch fails with this error, without running; the device is lost where CUDA's would be.
 void fail_launch(long k, cudaError_t error);
+// The device is lost to this error when the k-th kernel should begin, one of a graph too.
+void fail_kernel(long k, cudaError_t error);
+// The k-th cudaStreamEndCapture fails with this error.
+void fail_capture(long k, cudaError_t error);
+// The k-th call that takes memory finds none left: allocations of device and pinned memory,
+// streams, events, executable graphs.
+void fail_allocation(long k);
 // How many there were since the last call that injects them, or reset().
 long barriers_seen();
 long event_waits_seen();
 long launches_seen();
+long kernels_seen();
+long captures_seen();
+long allocations_seen();
+
+// What was made and is neither freed nor destroyed, in words; empty where nothing is.
+std::string held();
 
 // True where ThreadSanitizer, AddressSanitizer watches this program.
 bool under_thread_sanitizer();
