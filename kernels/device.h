@@ -101,8 +101,8 @@ __device__ void wait_for_previous_kernel(Site site = Site::here());
 __device__ void launch_next_kernel();
 
 // Flags between blocks, devices and the host.
-__device__ unsigned load_acquire(const unsigned* flag);
-__device__ void store_release(unsigned* flag, unsigned value);
+__device__ unsigned load_acquire(const unsigned* flag, Site site = Site::here());
+__device__ void store_release(unsigned* flag, unsigned value, Site site = Site::here());
 
 }  // namespace lockstep::device
 

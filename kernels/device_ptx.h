@@ -243,13 +243,13 @@ __device__ __forceinline__ void launch_next_kernel() {
 #endif
 }
 
-__device__ __forceinline__ unsigned load_acquire(const unsigned* flag) {
+__device__ __forceinline__ unsigned load_acquire(const unsigned* flag, Site) {
   unsigned value = 0;
   asm volatile("ld.acquire.sys.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
   return value;
 }
 
-__device__ __forceinline__ void store_release(unsigned* flag, unsigned value) {
+__device__ __forceinline__ void store_release(unsigned* flag, unsigned value, Site) {
   asm volatile("st.release.sys.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
 

@@ -38,23 +38,4 @@ __device__ __forceinline__ T warp_max(T value) {
   return warp_reduce(value, Max{});
 }
 
-// Every thread of the block gets the result. All call it; the block is whole warps along x;
-// `scratch` is 32 values in shared memory, free again afterwards. `identity` changes no value.
-template <class Operation, class T>
-__device__ __forceinline__ T block_reduce(T value, T* scratch, T identity, Operation operation) {
-  const unsigned lane = threadIdx.x % kWarpSize;
-  value = warp_reduce(value, operation);
-  if (lane == 0) scratch[threadIdx.x / kWarpSize] = value;
-  __syncthreads();
-  value = lane < blockDim.x / kWarpSize ? scratch[lane] : identity;
-  value = warp_reduce(value, operation);
-  __syncthreads();
-  return value;
-}
-
-template <class T>
-__device__ __forceinline__ T block_sum(T value, T* scratch) {
-  return block_reduce(value, scratch, T{}, Add{});
-}
-
 }  // namespace lockstep::device

@@ -100,6 +100,32 @@ TEST_F(BarrierTest, a_dropped_barrier_gives_a_wrong_result) {
   EXPECT_EQ(run(barriers), right);
 }
 
+// Of two lines with a barrier, either; of atomics, all that stand on the line.
+TEST_F(BarrierTest, what_stands_at_a_line_can_be_left_out) {
+  SKIP_UNDER_THREAD_SANITIZER();
+  auto* values = on_device<int>(64);
+  auto* sums = on_device<int>(1);
+  const cudaStream_t stream = new_stream();
+  const auto run = [&](const std::string& site) {
+    emulator::leave_out(site);
+    check(cudaMemset(sums, 0, sizeof(int)), "cudaMemset");
+    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    launch({.grid = 1, .block = 64, .stream = stream, .shared_bytes = 64 * sizeof(int)}, rotate,
+           values, 3);
+    launch({.grid = 1, .block = 64, .stream = stream}, leave_early, sums);
+    auto all = from_device(values, 64);
+    all.push_back(from_device(sums, 1)[0]);
+    return all;
+  };
+  const auto right = run("");
+  const std::vector<std::string> sites = emulator::sites_seen();
+  ASSERT_EQ(sites.size(), 4u);
+  EXPECT_EQ(sites[0].rfind("__syncthreads at ", 0), 0u) << sites[0];
+  EXPECT_EQ(sites[3].rfind("an atomic at ", 0), 0u) << sites[3];
+  for (const int needed : {0, 1, 3}) EXPECT_NE(run(sites[needed]), right) << sites[needed];
+  EXPECT_EQ(run(sites[2]), right) << "nobody waits for anything at " << sites[2];
+}
+
 TEST_F(BarrierTest, counts_predicates) {
   auto* out = on_device<int>(4);
   launch({.grid = 1, .block = 96, .stream = new_stream()}, count_predicates, out);

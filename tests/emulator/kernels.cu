@@ -36,6 +36,18 @@ __global__ void reverse_in_block(float* values) {
   share[threadIdx.x] = tile[blockDim.x - 1 - threadIdx.x];
 }
 
+// Every thread of the block gets the sum. `scratch` is 32 values in shared memory, free again
+// afterwards.
+__device__ float block_sum(float value, float* scratch) {
+  const unsigned lane = threadIdx.x % kWarpSize;
+  value = warp_sum(value);
+  if (lane == 0) scratch[threadIdx.x / kWarpSize] = value;
+  __syncthreads();
+  value = warp_sum(lane < blockDim.x / kWarpSize ? scratch[lane] : 0.0F);
+  __syncthreads();
+  return value;
+}
+
 __global__ void sum_blocks(const float* values, float* out) {
   const float value = values[blockIdx.x * blockDim.x + threadIdx.x];
   const float sum = block_sum(value, shared<float>(0, 32));

@@ -4,6 +4,7 @@
 
 #include "fault.h"
 #include "group.h"
+#include "mutation.h"
 #include "report.h"
 #include "sanitizer.h"
 
@@ -47,6 +48,7 @@ void Barrier::complete() {
 int block_barrier(int predicate, int* threads, Site site) {
   Thread& thread = running_thread(site);
   const Quiet quiet;
+  if (mutation().left_out("__syncthreads", site)) return predicate != 0;
   Block& block = *thread.block;
   const unsigned ordinal = thread.barriers++;
   if (threads) *threads = static_cast<int>(block.barrier.threads());

@@ -42,6 +42,7 @@ struct Thread {
   Block* block = nullptr;
   unsigned linear = 0;
   uint3 index{};
+  std::uint64_t precedence = 0;  // of the warp
   Fiber* fiber = nullptr;
   State state = State::fresh;
   Wait wait;

@@ -6,6 +6,7 @@
 #include "fault.h"
 #include "graph.h"
 #include "memory.h"
+#include "mutation.h"
 #include "settings.h"
 
 namespace lockstep::emulator {
@@ -33,6 +34,7 @@ void reset(int devices) {
   memory().release_all();
   last_error() = cudaSuccess;
   faults().clear();
+  mutation().stop();
 }
 
 void set_memory_limit(int device, std::size_t bytes) {
@@ -122,6 +124,14 @@ long captures_seen() {
 
 long allocations_seen() {
   return faults().allocation.seen();
+}
+
+void leave_out(const std::string& site) {
+  mutation().leave_out(site);
+}
+
+std::vector<std::string> sites_seen() {
+  return mutation().seen();
 }
 
 std::string held() {

@@ -17,7 +17,9 @@ namespace {
 constexpr std::size_t kStackBytes = 128 << 10;
 constexpr std::size_t kSanitizedStackBytes = 256 << 10;  // AddressSanitizer's frames are larger
 constexpr std::size_t kMostSanitizedFibers = 7000;       // ThreadSanitizer counts to 8,191
-constexpr std::size_t kRest = 128;
+// A block that shared fibers with the block before would be ordered after it: no kernel has more
+// threads in a block.
+constexpr std::size_t kRest = 256;
 constexpr std::size_t kStackStarts = 256;
 constexpr std::size_t kCacheLine = 64;
 

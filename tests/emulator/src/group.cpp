@@ -19,6 +19,7 @@ struct Abandoned {};  // unwinds the threads of a kernel that failed
 // Rounds in which every thread polled and nothing else happened, before that is a deadlock.
 constexpr unsigned kIdleRounds = 1000;
 constexpr std::uint64_t kYieldsPerLook = 4096;
+constexpr std::uint64_t kExceptions = 64;  // turns for one that goes to any thread
 
 thread_local Thread* current = nullptr;
 
@@ -38,11 +39,17 @@ Group::Group(GridRun& grid, const std::vector<uint3>& blocks, std::uint64_t seed
     : grid_(grid),
       cluster_barrier_(0),
       random_(seed),
+      by_warp_(random_.below(2) == 0),
       last_progress_(std::chrono::steady_clock::now()) {
   for (const uint3 index : blocks) {
     blocks_.push_back(std::make_unique<Block>(*this, index, size(), grid.launch().block,
                                               grid.launch().shared_bytes));
-    for (Thread& thread : blocks_.back()->threads) ready_.push_back(&thread);
+    std::uint64_t precedence = 0;
+    for (Thread& thread : blocks_.back()->threads) {
+      if (thread.lane() == 0) precedence = random_.next();
+      thread.precedence = precedence;
+      ready_.push_back(&thread);
+    }
   }
   running_ = static_cast<unsigned>(ready_.size());
   cluster_barrier_ = Barrier(running_);
@@ -56,15 +63,26 @@ void Group::run(FiberPool& fibers) {
       stalled();
       continue;
     }
-    std::swap(ready_[random_.below(ready_.size())], ready_.back());
-    Thread& thread = *ready_.back();
-    ready_.pop_back();
-    resume(thread);
+    resume(take_ready());
     if (yields_ >= kYieldsPerLook) check_spinning();
   }
   if (failure_.empty()) return;
   abandon();
   throw KernelFailure{failure_};
+}
+
+Thread& Group::take_ready() {
+  std::size_t chosen = random_.below(ready_.size());
+  // Not always: one that spins must not keep back those that it waits for.
+  if (by_warp_ && random_.below(kExceptions) != 0) {
+    for (std::size_t i = 0; i < ready_.size(); ++i) {
+      if (ready_[i]->precedence > ready_[chosen]->precedence) chosen = i;
+    }
+  }
+  std::swap(ready_[chosen], ready_.back());
+  Thread& thread = *ready_.back();
+  ready_.pop_back();
+  return thread;
 }
 
 void Group::enter(void* argument) {

@@ -1,5 +1,7 @@
 // The scheduler: blocks that run together (one, or those of a cluster, or a cooperative grid) on
-// the calling OS thread, their threads as fibers, whichever can go on chosen at random.
+// the calling OS thread, their threads as fibers. Which one goes on is random: in half of the
+// groups each as likely as the other; in the others mostly of the warp that is first in a random
+// order, so that some warps are as far ahead of others as barriers let them.
 #pragma once
 
 #include <chrono>
@@ -41,6 +43,7 @@ class Group {
 
  private:
   static void enter(void* thread);
+  Thread& take_ready();
   void resume(Thread& thread);
   void leave(Thread& thread);
   void stalled();
@@ -52,6 +55,7 @@ class Group {
   std::vector<std::unique_ptr<Block>> blocks_;
   Barrier cluster_barrier_;
   Random random_;
+  const bool by_warp_;
   FiberPool* fibers_ = nullptr;
   std::vector<Thread*> ready_;
   unsigned running_;  // threads that have not left the kernel

@@ -1,6 +1,7 @@
 // Fences, atomics, traps and programmatic dependent launch: what a kernel says about order.
 #include "grid.h"
 #include "group.h"
+#include "mutation.h"
 #include "sanitizer.h"
 
 namespace lockstep::emulator {
@@ -14,16 +15,21 @@ constexpr std::uint64_t kAtomicsPerYield = 16;
 // C++'s rule for fences: an atomic after a fence releases what was before the fence, and a fence
 // acquires what was released to the addresses that atomics before it touched. Slightly too strong
 // for the first half: it releases what was before the atomic as well.
-bool before_atomic(const void* address) {
-  Thread& thread = running_thread();
+AtomicOrder before_atomic(const void* address, Site site) {
+  Thread& thread = running_thread(site);
+  {
+    const Quiet quiet;
+    if (mutation().left_out("an atomic", site)) return AtomicOrder::none;
+  }
   thread.atomics[thread.atomic_count++ % thread.atomics.size()] = address;
   if (thread.group().random().below(kAtomicsPerYield) == 0) yield();
-  return thread.fenced;
+  return thread.fenced ? AtomicOrder::release : AtomicOrder::relaxed;
 }
 
-void fence() {
-  Thread& thread = running_thread();
+void fence(Site site) {
+  Thread& thread = running_thread(site);
   const Quiet quiet;
+  if (mutation().left_out("__threadfence", site)) return;
   for (const void* address : thread.atomics) {
     if (address) order_acquire(address);
   }

@@ -5,6 +5,7 @@
 
 #include "emulator/control.h"
 #include "group.h"
+#include "mutation.h"
 #include "sanitizer.h"
 
 namespace lockstep::emulator {
@@ -80,6 +81,7 @@ void Warp::finish(Exchange& exchange, const Thread* except) {
 void warp_barrier(unsigned mask, Site site) {
   Thread& thread = running_thread(site);
   const Quiet quiet;
+  if (mutation().left_out("__syncwarp", site)) return;
   Exchange& exchange = thread.warp().meet(thread, mask, "__syncwarp", site, nullptr, 0, true);
   thread.warp().done(exchange);
 }

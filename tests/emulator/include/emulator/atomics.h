@@ -8,8 +8,15 @@ namespace lockstep::emulator {
 
 // Replaces *address by next(*address), and returns what it was.
 template <class T, class Next>
-T atomic_update(T* address, Next next) {
-  const bool release = before_atomic(address);
+T atomic_update(T* address, Site site, Next next) {
+  const AtomicOrder order = before_atomic(address, site);
+  if (order == AtomicOrder::none) {
+    const T read = *address;
+    yield();
+    *address = next(read);
+    return read;
+  }
+  const bool release = order == AtomicOrder::release;
   T old;
   __atomic_load(address, &old, __ATOMIC_RELAXED);
   for (;;) {
@@ -24,22 +31,25 @@ T atomic_update(T* address, Next next) {
 
 }  // namespace lockstep::emulator
 
-#define LOCKSTEP_ATOMIC(name, type, expression)                                        \
-  inline type name(type* address, type operand) {                                      \
-    return lockstep::emulator::atomic_update(                                          \
-        address, [operand]([[maybe_unused]] type old) -> type { return expression; }); \
+#define LOCKSTEP_ATOMIC(name, type, expression)                                      \
+  inline type name(type* address, type operand, const char* file = __builtin_FILE(), \
+                   int line = __builtin_LINE()) {                                    \
+    return lockstep::emulator::atomic_update(                                        \
+        address, {file, line},                                                       \
+        [operand]([[maybe_unused]] type old) -> type { return expression; });        \
   }
-#define LOCKSTEP_INTEGER_ATOMICS(type)                                       \
-  LOCKSTEP_ATOMIC(atomicAdd, type, old + operand)                            \
-  LOCKSTEP_ATOMIC(atomicMin, type, old < operand ? old : operand)            \
-  LOCKSTEP_ATOMIC(atomicMax, type, old > operand ? old : operand)            \
-  LOCKSTEP_ATOMIC(atomicExch, type, operand)                                 \
-  LOCKSTEP_ATOMIC(atomicAnd, type, old& operand)                             \
-  LOCKSTEP_ATOMIC(atomicOr, type, old | operand)                             \
-  LOCKSTEP_ATOMIC(atomicXor, type, old ^ operand)                            \
-  inline type atomicCAS(type* address, type expected, type operand) {        \
-    return lockstep::emulator::atomic_update(                                \
-        address, [=](type old) { return old == expected ? operand : old; }); \
+#define LOCKSTEP_INTEGER_ATOMICS(type)                                                      \
+  LOCKSTEP_ATOMIC(atomicAdd, type, old + operand)                                           \
+  LOCKSTEP_ATOMIC(atomicMin, type, old < operand ? old : operand)                           \
+  LOCKSTEP_ATOMIC(atomicMax, type, old > operand ? old : operand)                           \
+  LOCKSTEP_ATOMIC(atomicExch, type, operand)                                                \
+  LOCKSTEP_ATOMIC(atomicAnd, type, old& operand)                                            \
+  LOCKSTEP_ATOMIC(atomicOr, type, old | operand)                                            \
+  LOCKSTEP_ATOMIC(atomicXor, type, old ^ operand)                                           \
+  inline type atomicCAS(type* address, type expected, type operand,                         \
+                        const char* file = __builtin_FILE(), int line = __builtin_LINE()) { \
+    return lockstep::emulator::atomic_update(                                               \
+        address, {file, line}, [=](type old) { return old == expected ? operand : old; });  \
   }
 
 LOCKSTEP_INTEGER_ATOMICS(int)

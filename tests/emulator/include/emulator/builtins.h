@@ -42,14 +42,14 @@ inline int __syncthreads_and(int predicate, const char* file = __builtin_FILE(),
   return lockstep::emulator::block_barrier(predicate, &threads, {file, line}) == threads;
 }
 
-inline void __threadfence() {
-  lockstep::emulator::fence();
+inline void __threadfence(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  lockstep::emulator::fence({file, line});
 }
-inline void __threadfence_block() {
-  lockstep::emulator::fence();
+inline void __threadfence_block(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  lockstep::emulator::fence({file, line});
 }
-inline void __threadfence_system() {
-  lockstep::emulator::fence();
+inline void __threadfence_system(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  lockstep::emulator::fence({file, line});
 }
 inline void __nanosleep(unsigned) {
   lockstep::emulator::yield();

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "driver_types.h"
 
@@ -61,6 +62,14 @@ long launches_seen();
 long kernels_seen();
 long captures_seen();
 long allocations_seen();
+
+// Mutation: from now on the lines of kernels with a __syncthreads, a __syncwarp, a fence or an
+// atomic are noted, and what stands at the line `site` is left out, by every thread. Nobody waits
+// there and nothing is ordered; an atomic reads, lets other threads run, and writes. Empty: nothing
+// is left out. reset() ends it.
+void leave_out(const std::string& site);
+// Those noted: "__syncwarp at kernels/logistic.cu:89".
+std::vector<std::string> sites_seen();
 
 // What was made and is neither freed nor destroyed, in words; empty where nothing is.
 std::string held();

@@ -40,10 +40,11 @@ std::uint64_t shuffle(Shuffle kind, unsigned mask, std::uint64_t value, unsigned
 // The lanes of `mask` that still run, in the high half; those with a predicate in the low half.
 std::uint64_t vote(unsigned mask, bool predicate, Site site);
 
-// The memory order of the atomic that follows: true where a fence came before it, so that it must
-// release. May let other threads run.
-bool before_atomic(const void* address);
-void fence();
+// The memory order of the atomic that follows: it releases where a fence came before it, and is
+// none at all where a test leaves it out. May let other threads run.
+enum class AtomicOrder { none, relaxed, release };
+AtomicOrder before_atomic(const void* address, Site site);
+void fence(Site site);
 void yield();
 [[noreturn]] void trap(const char* what, Site site);
 

@@ -120,14 +120,17 @@ inline void launch_next_kernel() {
   emulator::launch_dependents();
 }
 
-inline unsigned load_acquire(const unsigned* flag) {
-  emulator::before_atomic(flag);
+inline unsigned load_acquire(const unsigned* flag, Site site) {
+  if (emulator::before_atomic(flag, site) == emulator::AtomicOrder::none) return *flag;
   return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
 }
 
-inline void store_release(unsigned* flag, unsigned value) {
-  emulator::before_atomic(flag);
-  __atomic_store_n(flag, value, __ATOMIC_RELEASE);
+inline void store_release(unsigned* flag, unsigned value, Site site) {
+  if (emulator::before_atomic(flag, site) == emulator::AtomicOrder::none) {
+    *flag = value;
+  } else {
+    __atomic_store_n(flag, value, __ATOMIC_RELEASE);
+  }
 }
 
 }  // namespace lockstep::device

@@ -1,0 +1,298 @@
+// Every __syncthreads, __syncwarp, fence and atomic of every kernel is needed: left out, with all
+// else as it is, it shows by a race that ThreadSanitizer reports, or by another result. What
+// nothing shows is not needed, and does not belong into a kernel.
+//
+// Without ThreadSanitizer a result must show it, in some order of threads, which only a missing
+// __syncthreads is sure to do: blocks run one after the other, and the rest is about memory order.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <regex>
+#include <set>
+
+#include "kernels/binary_cross_entropy.h"
+#include "kernels/linear_backward_input.h"
+#include "kernels/linear_backward_weight.h"
+#include "kernels/linear_forward.h"
+#include "kernels/logistic_problem.h"
+#include "kernels/op_fixture.h"
+#include "kernels/race_reports.h"
+#include "kernels/softmax_loss.h"
+#include "lockstep/config.h"
+
+namespace lockstep::testing {
+namespace {
+
+using Values = std::vector<float>;
+using Run = std::function<Values(cudaStream_t)>;
+
+constexpr std::uint64_t kSeeds = 40;  // tried until one shows a difference
+
+struct Case {
+  std::string name;
+  Run run;
+
+  friend void PrintTo(const Case& test, std::ostream* to) { *to << test.name; }
+};
+
+void append(Values& to, const Values& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+Values metrics_of(const StepState* on_device) {
+  const StepState state = from_device(on_device, 1)[0];
+  return {static_cast<float>(state.metrics.loss), static_cast<float>(state.metrics.correct),
+          static_cast<float>(state.metrics.count), static_cast<float>(state.step),
+          static_cast<float>(state.first_bad_step)};
+}
+
+// Twice, as the second finds what the first has left: the ticket.
+Values loss_of(int classes, std::int64_t count, cudaStream_t stream) {
+  const Samples samples(FeatureType::float32, count, 1, std::max(classes, 2), 7);
+  LossRows rows;
+  rows.logits = to_device(normals(count * classes, 5));
+  rows.labels = to_device(samples.split.labels);
+  rows.logits_stride = rows.gradient_stride = rows.classes = classes;
+  rows.rows = count;
+  StepState* state = step_state();
+  const LossSums sums = training_sums(state, to_device(std::vector<LossScratch>(1)));
+  for (int k = 0; k < 2; ++k) {
+    if (classes > 1) {
+      softmax_loss(rows, sums, stream);
+    } else {
+      binary_cross_entropy_loss(rows, sums, stream);
+    }
+  }
+  return metrics_of(state);
+}
+
+enum class Pass { evaluate, gradient, train };
+
+Values logistic(FeatureType type, std::int64_t columns, std::int64_t rows, Pass pass,
+                cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 1);  // two blocks
+  const Samples samples(type, 2 * rows, columns, 2);
+  const Sampler sampler(2 * rows, LogisticProblem::kSeed, Shuffle::epoch);
+  const BatchRows batch = training_rows(sampler, LogisticProblem::kBatch, rows);
+  const LogisticProblem p(samples, type == FeatureType::uint8 ? unit_scaling() : Normalization{});
+  const std::size_t size = p.layout.size();
+  float* gradients = to_device(Values(size));
+  float* logits = to_device(Values(static_cast<std::size_t>(rows)));
+  switch (pass) {
+    case Pass::evaluate:
+      logistic_evaluate(p.model, consecutive_rows({0, rows}), logits,
+                        {p.scratch.loss, &p.step.state->metrics, nullptr}, stream);
+      break;
+    case Pass::gradient:
+      logistic_gradient(p.model, batch, p.step.state, gradients, p.scratch, stream);
+      break;
+    case Pass::train:
+      logistic_train(p.model, batch, UpdateRule::momentum, p.parameters, p.step, p.scratch, stream);
+      break;
+  }
+  Values all = metrics_of(p.step.state);
+  append(all, from_device(p.model.values, size));
+  append(all, from_device(static_cast<const float*>(gradients), size));
+  append(all, from_device(static_cast<const float*>(logits), static_cast<std::size_t>(rows)));
+  return all;
+}
+
+// Rows that a warp takes alone, and rows that several share, which wait for each other at each row.
+Values wide_logistic(FeatureType type, Pass pass, cudaStream_t stream) {
+  Values all = logistic(type, 900, 9, pass, stream);
+  append(all, logistic(type, 1030, 5, pass, stream));
+  return all;
+}
+
+enum class LinearPass { forward, backward_input, backward_weight };
+
+struct Product {
+  int rows, columns, depth;
+};
+
+Values linear(LinearPass pass, Precision precision, const Product& product, cudaStream_t stream) {
+  const auto [rows, columns, depth] = product;
+  const auto matrix = [](int height, int width, std::uint64_t seed) {
+    return to_device(normals(std::int64_t{height} * width, seed));
+  };
+  float* result = device_array<float>(rows * columns);
+  float* sums = to_device(Values(rows));
+  switch (pass) {
+    case LinearPass::forward:
+      linear_forward({.batch = rows,
+                      .inputs = depth,
+                      .outputs = columns,
+                      .x = {matrix(rows, depth, 1), depth},
+                      .weight = matrix(columns, depth, 2),
+                      .bias = matrix(1, columns, 3),
+                      .y = {result, columns}},
+                     precision, stream);
+      break;
+    case LinearPass::backward_input:
+      linear_backward_input({.batch = rows,
+                             .inputs = columns,
+                             .outputs = depth,
+                             .dy = {matrix(rows, depth, 1), depth},
+                             .weight = matrix(depth, columns, 2),
+                             .x = {matrix(rows, columns, 3), columns},
+                             .dx = {result, columns}},
+                            precision, stream);
+      break;
+    case LinearPass::backward_weight:
+      linear_backward_weight({.batch = depth,
+                              .inputs = columns,
+                              .outputs = rows,
+                              .units = rows,
+                              .dy = {matrix(depth, rows, 1), rows},
+                              .x = {matrix(depth, columns, 2), columns},
+                              .dweight = result,
+                              .dbias = sums},
+                             precision, stream);
+      break;
+  }
+  Values all = from_device(static_cast<const float*>(result), rows * columns);
+  append(all, from_device(static_cast<const float*>(sums), rows));
+  return all;
+}
+
+// A small tile, several deep, the last of which lies where the result goes.
+Values linear(LinearPass pass, Precision precision, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  const int depth = precision == Precision::bf16 ? 70 : 100;
+  Values all = linear(pass, precision, {20, 20, depth}, stream);
+  // Here the threads of a small tile read the sums that they have written themselves.
+  if (pass == LinearPass::backward_input && precision == Precision::fp32) {
+    emulator::set_multiprocessors(0, 1);
+    append(all, linear(pass, precision, {33, 36, 40}, stream));
+  }
+  return all;
+}
+
+// The host reads the record as the device writes it.
+Values report(cudaStream_t stream) {
+  StepReport* report = nullptr;
+  check(cudaHostAlloc(&report, sizeof(StepReport), cudaHostAllocMapped), "cudaHostAlloc");
+  *report = {};
+  StepState* state = step_state();
+  advance_step({.state = state, .report = report}, stream);
+  const std::atomic_ref<unsigned> steps(report->steps);
+  while (steps.load(std::memory_order_acquire) == 0) {
+  }
+  return {static_cast<float>(report->of(0).step), static_cast<float>(report->of(0).metrics.count)};
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  const auto add = [&](const std::string& name, Run run) {
+    cases.push_back({name, std::move(run)});
+  };
+  add("softmax", [](cudaStream_t s) { return loss_of(10, 40, s); });
+  add("binary_cross_entropy", [](cudaStream_t s) { return loss_of(1, 300, s); });
+  add("logistic_gradient_of_narrow_rows",
+      [](cudaStream_t s) { return logistic(FeatureType::uint8, 20, 400, Pass::gradient, s); });
+  add("logistic_gradient_of_wide_rows",
+      [](cudaStream_t s) { return wide_logistic(FeatureType::float32, Pass::gradient, s); });
+  add("logistic_evaluation_of_wide_rows",
+      [](cudaStream_t s) { return wide_logistic(FeatureType::uint8, Pass::evaluate, s); });
+  add("logistic_step_in_one_kernel",
+      [](cudaStream_t s) { return logistic(FeatureType::float32, 100, 80, Pass::train, s); });
+  add("logistic_step_in_two_kernels",
+      [](cudaStream_t s) { return wide_logistic(FeatureType::float32, Pass::train, s); });
+  constexpr std::pair<LinearPass, const char*> kPasses[] = {
+      {LinearPass::forward, "linear_forward_"},
+      {LinearPass::backward_input, "linear_backward_input_"},
+      {LinearPass::backward_weight, "linear_backward_weight_"}};
+  for (const auto& [pass, name] : kPasses) {
+    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+      add(name + std::string(to_string(precision)),
+          [=](cudaStream_t s) { return linear(pass, precision, s); });
+    }
+  }
+  add("report", report);
+  return cases;
+}
+
+// One run from a new device on, with `site` left out.
+struct Outcome {
+  Values values;  // none where the kernel failed
+  int races = 0;
+  bool operator==(const Outcome& other) const {
+    return races == other.races && same_bits(values, other.values);
+  }
+};
+
+Outcome run_without(const std::string& site, const Case& test, std::uint64_t seed) {
+  emulator::reset();
+  emulator::set_seed(seed);
+  emulator::leave_out(site);
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  Outcome outcome;
+  const int races = race_reports();
+  try {
+    outcome.values = test.run(stream);
+  } catch (const Error&) {
+  }
+  outcome.races = race_reports() - races;
+  return outcome;
+}
+
+class MutationTest : public ::testing::TestWithParam<Case> {
+ protected:
+  void TearDown() override {
+    emulator::set_seed(1);
+    emulator::reset();
+  }
+};
+
+TEST_P(MutationTest, nothing_can_be_left_out) {
+  const Case& test = GetParam();
+  const Outcome right = run_without("", test, 1);
+  ASSERT_FALSE(right.values.empty());
+  EXPECT_EQ(right.races, 0);
+  const std::vector<std::string> sites = emulator::sites_seen();
+  ASSERT_FALSE(sites.empty());
+  for (const std::string& site : sites) {
+    if (!emulator::under_thread_sanitizer() && !site.starts_with("__syncthreads")) continue;
+    std::uint64_t seed = 1;
+    while (seed <= kSeeds && run_without(site, test, seed) == right) ++seed;
+    EXPECT_LE(seed, kSeeds) << "nothing shows that there is no " << site;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(kernels, MutationTest, ::testing::ValuesIn(all_cases()),
+                         [](const auto& info) { return info.param.name; });
+
+// "logistic.cu:89" of every such line in kernels/.
+std::set<std::string> sites_in_source() {
+  const std::regex statement(
+      "^[^/]*(__syncthreads|__syncwarp|__threadfence|store_release|atomic[A-Z][a-z]+)[a-z_]*\\(");
+  std::set<std::string> sites;
+  for (const auto& file : std::filesystem::directory_iterator(LOCKSTEP_KERNELS)) {
+    const std::string name = file.path().filename();
+    if (name.starts_with("device")) continue;  // what kernels are written in
+    std::ifstream lines(file.path());
+    std::string line;
+    for (int number = 1; std::getline(lines, line); ++number) {
+      if (std::regex_search(line, statement)) sites.insert(name + ":" + std::to_string(number));
+    }
+  }
+  return sites;
+}
+
+TEST(MutationSites, every_one_in_the_source_is_left_out_in_some_test) {
+  std::set<std::string> seen;
+  for (const Case& test : all_cases()) {
+    (void)run_without("", test, 1);
+    for (const std::string& site : emulator::sites_seen()) {
+      seen.insert(site.substr(site.find_last_of('/') + 1));
+    }
+  }
+  emulator::reset();
+  EXPECT_THAT(seen, ::testing::ContainerEq(sites_in_source()));
+}
+
+}  // namespace
+}  // namespace lockstep::testing
