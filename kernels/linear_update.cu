@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
                     .weight = product.weight,
                     .bias = product.bias,
                     .inputs = static_cast<std::size_t>(product.x.rows)});
-  __syncthreads();  // all of the block have read the state
+  // All of the block have read the state: before the barriers of finish().
   if (threadIdx.x == 0 && take_last_ticket(ticket)) advance(*step.state, step.report);
 }
 

@@ -11,18 +11,6 @@ constexpr int kMeasurements = 5;
 constexpr int kMostPasses = 32;           // in a graph
 constexpr double kGraphSeconds = 0.5e-3;  // what a graph is to take, about
 
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "cudaEventCreate"); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() { (void)cudaEventDestroy(event_); }
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
 double median(std::array<double, kMeasurements> values) {
   std::ranges::nth_element(values, values.begin() + kMeasurements / 2);
   return values[kMeasurements / 2];
@@ -97,11 +85,11 @@ void LinearTimer::queue(LinearProduct product, const LinearLayer& layer, Activat
 }
 
 double LinearTimer::measure(const Graph& graph) const {
-  const Event start, end;
-  check(cudaEventRecord(start.get(), stream_.get()), "cudaEventRecord");
+  Event start(Event::Timing::on), end(Event::Timing::on);
+  start.record(stream_.get());
   graph.launch(stream_.get());
-  check(cudaEventRecord(end.get(), stream_.get()), "cudaEventRecord");
-  check(cudaEventSynchronize(end.get()), "cudaEventSynchronize");
+  end.record(stream_.get());
+  end.synchronize();
   float milliseconds = 0;
   check(cudaEventElapsedTime(&milliseconds, start.get(), end.get()), "cudaEventElapsedTime");
   return 1e-3 * static_cast<double>(milliseconds);

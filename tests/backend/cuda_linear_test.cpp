@@ -30,7 +30,7 @@ struct Variant {
   bool dropout;
 };
 
-class CudaLinearTest : public EmulatorTest {
+class CudaLinearTest : public DeviceTest {
  protected:
   static std::unique_ptr<LinearOps> make(Gemm gemm, const LinearSizes& sizes, Precision precision) {
     const LinearNetwork network{
@@ -43,17 +43,17 @@ class CudaLinearTest : public EmulatorTest {
   template <class Check>
   static void for_each(const Check& check) {
     for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {
-      for (const Precision precision : kPrecisions) {
+      for (const Precision precision : testing::precisions()) {
         for (const Activation activation : {Activation::none, Activation::relu}) {
           for (const bool dropout : {false, true}) {
             for (const LinearSizes& sizes : kSizes) {
-              emulator::reset();
+              testing::renew_device();
               SCOPED_TRACE(std::string(gemm == Gemm::own ? "own" : "cublas") + ", precision " +
                            std::to_string(static_cast<int>(precision)) + ", relu " +
                            std::to_string(activation == Activation::relu) + ", dropout " +
                            std::to_string(dropout) + ", " + to_string(sizes));
               check(sizes, Variant{gemm, precision, activation, dropout});
-              if (testing::Test::HasFatalFailure()) return;
+              if (::testing::Test::HasFatalFailure()) return;
             }
           }
         }
@@ -204,7 +204,7 @@ TEST_F(CudaLinearTest, WeightGradientIsNearFloat64s) {
 
 TEST_F(CudaLinearTest, WeightGradientOfSomeUnitsLeavesTheOthersAlone) {
   for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {
-    for (const Precision precision : kPrecisions) {
+    for (const Precision precision : testing::precisions()) {
       const LinearSizes sizes{11, 6, 19};
       const Variant variant{gemm, precision, Activation::none, false};
       const auto ops = make(gemm, sizes, precision);
@@ -230,7 +230,7 @@ TEST_F(CudaLinearTest, AnEmptyBatchHasGradientsOfZero) {
 
 // Products of few rows are split over more blocks, which need more memory than many rows do.
 TEST_F(CudaLinearTest, OwnKernelsHaveMemoryForBatchesSmallerThanTheLargest) {
-  emulator::set_multiprocessors(0, 132);
+  testing::pretend_multiprocessors(132);
   const LinearSizes large{512, 784, 256}, small{24, 784, 256};
   ASSERT_EQ(linear_forward_workspace(large.batch, large.inputs, large.outputs), 0U);
   ASSERT_EQ(linear_backward_weight_workspace(large.batch, large.inputs, large.outputs), 0U);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "lockstep/backend.h"
 #ifdef LOCKSTEP_EMULATOR
 #include "emulator/control.h"
 #endif
@@ -40,6 +41,12 @@ cudaStream_t new_stream();
 
 // Whether TF32 and bf16 products run: compute capability 8.0 and later.
 bool has_tensor_cores();
+
+// Those that the device computes in.
+inline std::vector<Precision> precisions() {
+  if (!has_tensor_cores()) return {Precision::fp32};
+  return {Precision::fp32, Precision::tf32, Precision::bf16};
+}
 
 // Another order of blocks and threads on the emulator; nothing on a GPU, which takes its own each
 // time.

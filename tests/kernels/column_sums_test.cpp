@@ -5,7 +5,7 @@
 namespace lockstep::test {
 namespace {
 
-using ColumnSumsTest = EmulatorTest;
+using ColumnSumsTest = DeviceTest;
 
 std::vector<float> sums_of(const TestRows& values) {
   float* sums = on_device(std::vector<float>(values.columns, -7));
@@ -18,7 +18,7 @@ TEST_F(ColumnSumsTest, are_near_float64s_at_every_size) {
   for (const int rows : {1, 15, 16, 17, 511, 512, 513, 1200}) {
     for (const int columns : {1, 10, 32, 67}) {
       for (const Spacing& spacing : kSpacings) {
-        emulator::reset();
+        testing::renew_device();
         const TestRows values = random_rows(rows, columns, spacing, 3);
         const std::vector<float> sums = sums_of(values);
         for (int j = 0; j < columns; ++j) {

@@ -131,12 +131,6 @@ inline std::string to_string(const LinearSizes& sizes) {
 // with 132 small ones, and splits where it is deep.
 inline const std::vector<int> kMultiprocessors = {1, 132};
 
-// Those that the device computes in.
-inline std::vector<Precision> precisions() {
-  if (!testing::has_tensor_cores()) return {Precision::fp32};
-  return {Precision::fp32, Precision::tf32, Precision::bf16};
-}
-
 // Calls run(precision, spacing) for each, with each number of multiprocessors, on a new device; on
 // a GPU with its own number alone.
 template <class Run>
@@ -144,7 +138,7 @@ void for_each_variant(const Run& run,
                       const std::vector<int>& all_multiprocessors = kMultiprocessors) {
   for (const int multiprocessors : all_multiprocessors) {
     if (!testing::kEmulated && multiprocessors != all_multiprocessors.front()) break;
-    for (const Precision precision : precisions()) {
+    for (const Precision precision : testing::precisions()) {
       for (const Spacing& spacing : kSpacings) {
         testing::renew_device();
         testing::pretend_multiprocessors(multiprocessors);

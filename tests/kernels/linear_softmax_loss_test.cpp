@@ -27,7 +27,7 @@ class LinearSoftmaxLossTest : public testing::KernelTest {
 
   void SetUp() override {
     KernelTest::SetUp();
-    emulator::set_multiprocessors(0, 132);
+    if (!IsSkipped()) testing::pretend_multiprocessors(132);
   }
 
   Result run(const Sizes& s, Precision precision, Gradient gradient, Kernels kernels,
@@ -73,7 +73,7 @@ class LinearSoftmaxLossTest : public testing::KernelTest {
 TEST_F(LinearSoftmaxLossTest, has_the_bits_of_the_layer_and_the_loss) {
   for (const Sizes& sizes : {Sizes{1, 1, 1}, {33, 41, 10}, {70, 130, 32}, {257, 20, 3}}) {
     ASSERT_TRUE(linear_softmax_loss_fits(sizes.batch, sizes.inputs, sizes.outputs));
-    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    for (const Precision precision : testing::precisions()) {
       for (const Gradient gradient : {Gradient::none, Gradient::in_place}) {
         SCOPED_TRACE(std::to_string(sizes.batch) + " rows, precision " +
                      std::to_string(static_cast<int>(precision)));

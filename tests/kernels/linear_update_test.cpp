@@ -28,7 +28,7 @@ class LinearUpdateTest : public testing::KernelTest {
 
   void SetUp() override {
     KernelTest::SetUp();
-    emulator::set_multiprocessors(0, 132);
+    if (!IsSkipped()) testing::pretend_multiprocessors(132);
   }
 
   static std::vector<LinearUpdateLayer> layers(int batch) {
@@ -113,7 +113,7 @@ TEST_F(LinearUpdateTest, has_the_bits_of_gradients_update_and_advance) {
   for (const int batch : {1, 33, 70}) {
     const std::vector<LinearUpdateLayer> all = layers(batch);
     ASSERT_TRUE(linear_update_fits(all, batch));
-    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    for (const Precision precision : testing::precisions()) {
       for (const UpdateRule rule :
            {UpdateRule::sgd, UpdateRule::momentum, UpdateRule::nesterov, UpdateRule::adam}) {
         SCOPED_TRACE("batch " + std::to_string(batch) + ", precision " +
@@ -165,7 +165,7 @@ TEST_F(LinearUpdateTest, is_for_small_batches_and_few_layers) {
   EXPECT_FALSE(linear_update_fits(all, 8192)) << "splits its products";
   EXPECT_FALSE(linear_update_fits({}, 1));
   EXPECT_FALSE(linear_update_fits(std::vector(kLinearUpdateLayers + 1, all[0]), 1));
-  emulator::set_multiprocessors(0, 1);
+  if (!testing::pretend_multiprocessors(1)) return;
   EXPECT_FALSE(linear_update_fits(all, 256)) << "takes large tiles";
 }
 

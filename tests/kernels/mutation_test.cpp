@@ -16,6 +16,8 @@
 #include "kernels/linear_backward_input.h"
 #include "kernels/linear_backward_weight.h"
 #include "kernels/linear_forward.h"
+#include "kernels/linear_softmax_loss.h"
+#include "kernels/linear_update.h"
 #include "kernels/logistic_problem.h"
 #include "kernels/op_fixture.h"
 #include "kernels/race_reports.h"
@@ -170,6 +172,62 @@ Values linear(LinearPass pass, Precision precision, cudaStream_t stream) {
   return all;
 }
 
+// Three tiles of two layers. Twice, as the second finds what the first has left: ticket and state.
+Values linear_update_of(Precision precision, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  constexpr int kBatch = 40;
+  const auto rows = [](int columns, std::uint64_t seed) {
+    return DeviceRows<const float>{to_device(normals(kBatch * columns, seed)), columns};
+  };
+  const std::vector<LinearUpdateLayer> layers = {
+      {.inputs = 36, .outputs = 8, .dy = rows(8, 1), .x = rows(36, 2), .weight = 0, .bias = 288},
+      {.inputs = 8, .outputs = 4, .dy = rows(4, 3), .x = rows(8, 4), .weight = 320, .bias = 352}};
+  constexpr std::size_t kSize = 384;
+  float* values = to_device(normals(kSize, 5));
+  float* momentum = to_device(Values(kSize));
+  const StepPointers step{
+      .state = step_state(),
+      .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, kBatch),
+                                                      update_scalars({}, 0.2, 1, kBatch)})};
+  unsigned* ticket = to_device(std::vector<unsigned>(1));
+  for (int k = 0; k < 2; ++k) {
+    linear_update(layers, kBatch, precision, UpdateRule::momentum,
+                  {.values = values, .state0 = momentum}, step, ticket, stream);
+  }
+  Values all = metrics_of(step.state);
+  append(all, from_device(static_cast<const float*>(values), kSize));
+  append(all, from_device(static_cast<const float*>(momentum), kSize));
+  return all;
+}
+
+// Two blocks, twice.
+Values linear_softmax_loss_of(Precision precision, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  constexpr int kBatch = 40, kInputs = 70, kClasses = 10;
+  const Samples samples(FeatureType::float32, kBatch, 1, kClasses, 7);
+  float* logits = device_array<float>(kBatch * kClasses);
+  const LinearForward layer{.batch = kBatch,
+                            .inputs = kInputs,
+                            .outputs = kClasses,
+                            .x = {to_device(normals(kBatch * kInputs, 1)), kInputs},
+                            .weight = to_device(normals(kClasses * kInputs, 2)),
+                            .bias = to_device(normals(kClasses, 3)),
+                            .y = {logits, kClasses}};
+  const LossRows rows{.logits = logits,
+                      .logits_stride = kClasses,
+                      .labels = to_device(samples.split.labels),
+                      .gradient = logits,
+                      .gradient_stride = kClasses,
+                      .rows = kBatch,
+                      .classes = kClasses};
+  StepState* state = step_state();
+  const LossSums sums = training_sums(state, to_device(std::vector<LossScratch>(1)));
+  for (int k = 0; k < 2; ++k) linear_softmax_loss(layer, rows, sums, precision, stream);
+  Values all = metrics_of(state);
+  append(all, from_device(static_cast<const float*>(logits), kBatch * kClasses));
+  return all;
+}
+
 // The host reads the record as the device writes it.
 Values report(cudaStream_t stream) {
   StepReport* report = nullptr;
@@ -209,6 +267,12 @@ std::vector<Case> all_cases() {
       add(name + std::string(to_string(precision)),
           [=](cudaStream_t s) { return linear(pass, precision, s); });
     }
+  }
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    add("linear_update_" + std::string(to_string(precision)),
+        [=](cudaStream_t s) { return linear_update_of(precision, s); });
+    add("linear_softmax_loss_" + std::string(to_string(precision)),
+        [=](cudaStream_t s) { return linear_softmax_loss_of(precision, s); });
   }
   add("report", report);
   return cases;
@@ -263,7 +327,7 @@ TEST_P(MutationTest, nothing_can_be_left_out) {
 }
 
 INSTANTIATE_TEST_SUITE_P(kernels, MutationTest, ::testing::ValuesIn(all_cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 // "logistic.cu:89" of every such line in kernels/.
 std::set<std::string> sites_in_source() {

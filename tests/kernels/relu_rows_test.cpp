@@ -8,7 +8,7 @@
 namespace lockstep::test {
 namespace {
 
-using ReluRowsTest = EmulatorTest;
+using ReluRowsTest = DeviceTest;
 
 constexpr LinearSizes kSizes[] = {{1, 1, 0}, {7, 5, 0}, {8, 128, 0}, {19, 131, 0}, {3, 300, 0}};
 
@@ -40,7 +40,7 @@ void expect_equal(const TestRows& actual, const TestRows& expected) {
 TEST_F(ReluRowsTest, forward_is_relu_and_the_cpus_dropout) {
   for (const LinearSizes& sizes : kSizes) {
     for (const Spacing& spacing : kSpacings) {
-      emulator::reset();
+      testing::renew_device();
       SCOPED_TRACE(to_string(sizes));
       const TestRows values = random_rows(sizes.batch, sizes.inputs, spacing, 1);
       TestRows expected = relu(values);
@@ -59,7 +59,7 @@ TEST_F(ReluRowsTest, forward_is_relu_and_the_cpus_dropout) {
 TEST_F(ReluRowsTest, backward_passes_what_forward_kept) {
   for (const LinearSizes& sizes : kSizes) {
     for (const Spacing& spacing : kSpacings) {
-      emulator::reset();
+      testing::renew_device();
       SCOPED_TRACE(to_string(sizes));
       const Dropped dropout(sizes.batch);
       TestRows x = relu(random_rows(sizes.batch, sizes.inputs, spacing, 1));

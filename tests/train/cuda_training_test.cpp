@@ -189,7 +189,7 @@ TEST_F(CudaTraining, DropsInputsAsTheCpuDoes) {
 
 // As many multiprocessors as a large GPU's: small batches are split over them, evaluations are not.
 TEST_F(CudaTraining, IsTheCpusOnAWideGpu) {
-  emulator::set_multiprocessors(0, 132);
+  testing::pretend_multiprocessors(132);
   expect_as_on_the_cpu(
       make_dataset(50, 640, 4),
       [](Config& c) {
