@@ -13,6 +13,7 @@
 #include <set>
 
 #include "kernels/binary_cross_entropy.h"
+#include "kernels/column_sums.h"
 #include "kernels/linear_backward_input.h"
 #include "kernels/linear_backward_weight.h"
 #include "kernels/linear_forward.h"
@@ -159,10 +160,15 @@ Values linear(LinearPass pass, Precision precision, const Product& product, cuda
   return all;
 }
 
-// A small tile, several deep, the last of which lies where the result goes.
+// Of several deep tiles, the last of which lies where the result goes.
+int deep(Precision precision) {
+  return precision == Precision::bf16 ? 70 : 100;
+}
+
+// A small tile.
 Values linear(LinearPass pass, Precision precision, cudaStream_t stream) {
   emulator::set_multiprocessors(0, 132);
-  const int depth = precision == Precision::bf16 ? 70 : 100;
+  const int depth = deep(precision);
   Values all = linear(pass, precision, {20, 20, depth}, stream);
   // Here the threads of a small tile read the sums that they have written themselves.
   if (pass == LinearPass::backward_input && precision == Precision::fp32) {
@@ -172,12 +178,21 @@ Values linear(LinearPass pass, Precision precision, cudaStream_t stream) {
   return all;
 }
 
+Values column_sums_of(cudaStream_t stream) {
+  constexpr int kRows = 40, kColumns = 33;
+  float* sums = device_array<float>(kColumns);
+  const std::size_t floats = column_sums_workspace(kRows, kColumns);
+  column_sums({to_device(normals(kRows * kColumns, 1)), kColumns}, kRows, kColumns, sums,
+              floats > 0 ? device_array<float>(floats) : nullptr, stream);
+  return from_device(static_cast<const float*>(sums), kColumns);
+}
+
 // Three tiles of two layers. Twice, as the second finds what the first has left: ticket and state.
 Values linear_update_of(Precision precision, cudaStream_t stream) {
   emulator::set_multiprocessors(0, 132);
-  constexpr int kBatch = 40;
-  const auto rows = [](int columns, std::uint64_t seed) {
-    return DeviceRows<const float>{to_device(normals(kBatch * columns, seed)), columns};
+  const int batch = deep(precision);
+  const auto rows = [&](int columns, std::uint64_t seed) {
+    return DeviceRows<const float>{to_device(normals(batch * columns, seed)), columns};
   };
   const std::vector<LinearUpdateLayer> layers = {
       {.inputs = 36, .outputs = 8, .dy = rows(8, 1), .x = rows(36, 2), .weight = 0, .bias = 288},
@@ -187,11 +202,11 @@ Values linear_update_of(Precision precision, cudaStream_t stream) {
   float* momentum = to_device(Values(kSize));
   const StepPointers step{
       .state = step_state(),
-      .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, kBatch),
-                                                      update_scalars({}, 0.2, 1, kBatch)})};
+      .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, batch),
+                                                      update_scalars({}, 0.2, 1, batch)})};
   unsigned* ticket = to_device(std::vector<unsigned>(1));
   for (int k = 0; k < 2; ++k) {
-    linear_update(layers, kBatch, precision, UpdateRule::momentum,
+    linear_update(layers, batch, precision, UpdateRule::momentum,
                   {.values = values, .state0 = momentum}, step, ticket, stream);
   }
   Values all = metrics_of(step.state);
@@ -203,14 +218,15 @@ Values linear_update_of(Precision precision, cudaStream_t stream) {
 // Two blocks, twice.
 Values linear_softmax_loss_of(Precision precision, cudaStream_t stream) {
   emulator::set_multiprocessors(0, 132);
-  constexpr int kBatch = 40, kInputs = 70, kClasses = 10;
+  constexpr int kBatch = 40, kClasses = 10;
+  const int inputs = deep(precision);
   const Samples samples(FeatureType::float32, kBatch, 1, kClasses, 7);
   float* logits = device_array<float>(kBatch * kClasses);
   const LinearForward layer{.batch = kBatch,
-                            .inputs = kInputs,
+                            .inputs = inputs,
                             .outputs = kClasses,
-                            .x = {to_device(normals(kBatch * kInputs, 1)), kInputs},
-                            .weight = to_device(normals(kClasses * kInputs, 2)),
+                            .x = {to_device(normals(kBatch * inputs, 1)), inputs},
+                            .weight = to_device(normals(kClasses * inputs, 2)),
                             .bias = to_device(normals(kClasses, 3)),
                             .y = {logits, kClasses}};
   const LossRows rows{.logits = logits,
@@ -274,6 +290,7 @@ std::vector<Case> all_cases() {
     add("linear_softmax_loss_" + std::string(to_string(precision)),
         [=](cudaStream_t s) { return linear_softmax_loss_of(precision, s); });
   }
+  add("column_sums", column_sums_of);
   add("report", report);
   return cases;
 }
