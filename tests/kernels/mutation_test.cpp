@@ -162,7 +162,7 @@ Values linear(LinearPass pass, Precision precision, const Product& product, cuda
 
 // Of several deep tiles, the last of which lies where the result goes.
 int deep(Precision precision) {
-  return precision == Precision::bf16 ? 70 : 100;
+  return precision == Precision::bf16 ? 96 : 128;
 }
 
 // A small tile.
