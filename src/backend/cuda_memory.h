@@ -72,8 +72,9 @@ class PinnedArray {
  public:
   explicit PinnedArray(std::size_t size) : size_(size) {
     void* memory = nullptr;
+    const std::size_t bytes = size * sizeof(T);
     if (size > 0) {
-      check(cudaHostAlloc(&memory, size * sizeof(T), cudaHostAllocDefault), "cudaHostAlloc");
+      check_pinned_allocation(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault), bytes);
     }
     data_ = static_cast<T*>(memory);
   }
@@ -138,7 +139,7 @@ class Event {
   enum class Timing { off, on };
   explicit Event(Timing timing = Timing::off) {
     const unsigned flags = timing == Timing::on ? cudaEventDefault : cudaEventDisableTiming;
-    check(cudaEventCreateWithFlags(&event_, flags), "cudaEventCreateWithFlags");
+    check_allocation(cudaEventCreateWithFlags(&event_, flags), "an event", 0);
   }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;

@@ -15,13 +15,16 @@ namespace lockstep::emulator {
 void reset(int devices) {
   const Quiet quiet;
   Runtime& host = runtime();
+  std::vector<std::shared_ptr<Signal>> ends;
   {
     const std::lock_guard lock(host.mutex);
-    std::vector<std::shared_ptr<Signal>> ends;
     for (const auto& device : host.devices) {
       for (const auto& stream : device->streams()) ends.push_back(stream->mark());
     }
-    for (const auto& end : ends) end->wait();
+  }
+  for (const auto& end : ends) end->wait();  // without the lock, which operations may take
+  {
+    const std::lock_guard lock(host.mutex);
     host.graph_execs = {};
     host.graphs = {};
     host.events = {};
