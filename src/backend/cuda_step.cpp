@@ -130,6 +130,7 @@ class CudaStep final : public Step, public EpochStep {
 
   BatchMetrics settle() override {
     stream_.synchronize();
+    read_phases();
     return known_since();
   }
 
@@ -224,17 +225,22 @@ class CudaStep final : public Step, public EpochStep {
     }
   }
 
+  // REQUIRES: the marked step's last event is behind: a later step has ended. The step's own report
+  // may come before that event.
+  void read_phases() {
+    if (marked_step_ < 0) return;
+    phases_.add_to(phase_seconds_);
+    ++sampled_;
+    marked_step_ = -1;
+  }
+
   // Metrics of the epoch's steps that have ended, without those returned before.
   BatchMetrics known_since() {
     const unsigned steps = done();
     if (steps == seen_) return {};
     seen_ = steps;
     const int64_t last = next_step_ - static_cast<unsigned>(next_step_ - steps) - 1;
-    if (marked_step_ >= 0 && marked_step_ <= last) {
-      phases_.add_to(phase_seconds_);
-      ++sampled_;
-      marked_step_ = -1;
-    }
+    if (marked_step_ < last) read_phases();
     const StepRecord& record = report_.host()->of(last);
     first_bad_step_ = record.first_bad_step;
     const BatchMetrics fresh = difference(record.metrics, returned_);
