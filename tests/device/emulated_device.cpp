@@ -53,6 +53,10 @@ bool drop_event_wait(long k) {
   return true;
 }
 
+bool under_thread_sanitizer() {
+  return emulator::under_thread_sanitizer();
+}
+
 std::optional<long> launches_seen() {
   return emulator::launches_seen();
 }

@@ -70,6 +70,10 @@ bool drop_event_wait(long) {
   return false;
 }
 
+bool under_thread_sanitizer() {
+  return false;
+}
+
 std::optional<long> launches_seen() {
   return std::nullopt;
 }
