@@ -173,7 +173,7 @@ Values linear(LinearPass pass, Precision precision, cudaStream_t stream) {
   // Here the threads of a small tile read the sums that they have written themselves.
   if (pass == LinearPass::backward_input && precision == Precision::fp32) {
     emulator::set_multiprocessors(0, 1);
-    append(all, linear(pass, precision, {33, 36, 40}, stream));
+    append(all, linear(pass, precision, {33, 36, 16}, stream));
   }
   return all;
 }
