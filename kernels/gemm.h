@@ -102,4 +102,15 @@ void run_gemm(const GemmPlan& plan, const Operand& a, const Operand& b, const Ep
   }
 }
 
+// Calls `call` with the Arithmetic of small tiles in that precision, as its template argument.
+template <Major major_a, Major major_b, class Call>
+void with_small_tiles(Precision precision, const Call& call) {
+  using Small = device::TileShape<GemmPlan::kSmall, GemmPlan::kSmall, 32>;
+  switch (precision) {
+    case Precision::fp32: return call.template operator()<device::Ffma<Small, major_a, major_b>>();
+    case Precision::tf32: return call.template operator()<device::Tf32<Small, major_a, major_b>>();
+    case Precision::bf16: return call.template operator()<device::Bf16<Small, major_a, major_b>>();
+  }
+}
+
 }  // namespace lockstep

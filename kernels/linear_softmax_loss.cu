@@ -70,23 +70,17 @@ void linear_softmax_loss(const LinearForward& layer, const LossRows& rows, const
   const auto blocks =
       static_cast<unsigned>((layer.batch + GemmPlan::kSmall - 1) / GemmPlan::kSmall);
   const unsigned group = std::bit_ceil(static_cast<unsigned>(layer.outputs));
-  using Small = device::TileShape<GemmPlan::kSmall, GemmPlan::kSmall, 32>;
-  const auto run = [&]<template <class, Major, Major> class Arithmetic>() {
-    using Tiles = Arithmetic<Small, Major::depth, Major::depth>;
+  with_small_tiles<Major::depth, Major::depth>(precision, [&]<class Arithmetic>() {
+    using Block = device::GemmBlock<Arithmetic, device::LogitsEpilogue>;
     launch({.grid = blocks,
             .block = device::kGemmThreads,
             .stream = stream,
-            .shared_bytes = device::GemmBlock<Tiles, device::LogitsEpilogue>::kSharedBytes},
-           device::linear_softmax_loss_kernel<Tiles>,
+            .shared_bytes = Block::kSharedBytes},
+           device::linear_softmax_loss_kernel<Arithmetic>,
            make_operand(layer.x.data, layer.x.stride, layer.batch, layer.inputs),
            make_operand(layer.weight, layer.inputs, layer.outputs, layer.inputs), epilogue, rows,
            sums, group);
-  };
-  switch (precision) {
-    case Precision::fp32: return run.template operator()<device::Ffma>();
-    case Precision::tf32: return run.template operator()<device::Tf32>();
-    case Precision::bf16: return run.template operator()<device::Bf16>();
-  }
+  });
 }
 
 }  // namespace lockstep

@@ -138,16 +138,9 @@ void linear_update(std::span<const LinearUpdateLayer> layers, int batch, Precisi
                       .tile_rows = tile_rows};
     blocks += static_cast<unsigned>(tile_rows * tiles(layer.inputs));
   }
-  using Small = device::TileShape<GemmPlan::kSmall, GemmPlan::kSmall, 32>;
-  const auto run = [&]<template <class, Major, Major> class Arithmetic>() {
-    launch_linear_update<Arithmetic<Small, Major::rows, Major::rows>>(all, blocks, rule, parameters,
-                                                                      step, ticket, stream);
-  };
-  switch (precision) {
-    case Precision::fp32: return run.template operator()<device::Ffma>();
-    case Precision::tf32: return run.template operator()<device::Tf32>();
-    case Precision::bf16: return run.template operator()<device::Bf16>();
-  }
+  with_small_tiles<Major::rows, Major::rows>(precision, [&]<class Arithmetic>() {
+    launch_linear_update<Arithmetic>(all, blocks, rule, parameters, step, ticket, stream);
+  });
 }
 
 }  // namespace lockstep

@@ -15,6 +15,7 @@
 #include "train/rounded_data.h"
 #include "train/run.h"
 #include "train/sparse_input.h"
+#include "train/step_options.h"
 
 namespace lockstep::cli {
 
@@ -162,20 +163,14 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
   const size_t copies = 1 + static_cast<size_t>(keeps_gradients(resolved, model)) +
                         static_cast<size_t>(config.optimizer.state_count());
 
-  StepOptions options;
-  options.max_batch = resolved.per_worker_batch;
-  options.optimizer = config.optimizer;
-  options.precision = config.model.precision;
-  options.accumulate = config.accumulate;
-  options.threads = config.threads;
-
   MemoryEstimate estimate;
   estimate.data = dataset.train.features.bytes() + dataset.train.labels.size() * sizeof(int32_t);
   if (dataset.test) estimate.data += dataset.test->features.bytes();
   if (reads_rounded_data(resolved, model)) estimate.rounded = rounded_bytes(dataset);
   estimate.parameters = workers * copies * layout.size() * sizeof(float);
   estimate.workspace =
-      workers * make_backend(resolved.device, 0)->workspace_bytes(model, layout, options);
+      workers *
+      make_backend(resolved.device, 0)->workspace_bytes(model, layout, step_options(resolved));
   return estimate;
 }
 

@@ -127,6 +127,12 @@ Resolved resolve(const Config& config, int64_t train_samples) {
   const GemmChoice gemm = choose_gemm(config, resolved.device, survey);
   resolved.gemm = gemm.gemm;
   if (!gemm.warning.empty()) resolved.warnings.push_back(gemm.warning);
+  if (!resolved.device.on_gpu() && config.data_placement != DataPlacement::automatic) {
+    resolved.warnings.push_back(
+        fmt::format("--data-placement {} changes nothing on the CPU: it places the data of GPUs "
+                    "(--device cuda)",
+                    to_string(config.data_placement)));
+  }
   resolved.name =
       mode_name(resolved.strategy, resolved.workers, config.sync_every, resolved.device.name);
   return resolved;

@@ -1,6 +1,8 @@
 #include "train/step_cost.h"
 
-#include "train/run.h"
+#include "lockstep/backend.h"
+#include "lockstep/buffer.h"
+#include "train/step_options.h"
 
 namespace lockstep {
 
@@ -13,18 +15,10 @@ std::optional<StepCost> step_cost(const Resolved& resolved, const Dataset& datas
   Buffer<float> state(layout.size() * config.optimizer.state_count());
   const Sampler sampler(dataset.train.size(), config.seed, config.data.shuffle);
 
-  StepOptions options;
-  options.max_batch = resolved.per_worker_batch;
-  options.optimizer = config.optimizer;
-  options.precision = config.model.precision;
-  options.gemm = resolved.gemm;
-  options.train_batch = resolved.per_worker_batch;
-  options.seed = config.seed;
-  options.accumulate = config.accumulate;
-  options.data_placement = config.data_placement;
   const StepMemory memory{values.span(), {}, state.span()};
   const auto backend = make_backend(resolved.device, 0);
-  const auto step = backend->compile(model, layout, dataset.normalization, memory, options);
+  const auto step =
+      backend->compile(model, layout, dataset.normalization, memory, step_options(resolved));
   EpochStep* const epochs = step->epoch_step();
   if (!epochs) return std::nullopt;
   epochs->prepare(

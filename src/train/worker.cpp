@@ -10,22 +10,14 @@
 #include "train/denormals.h"
 #include "train/gemm_choice.h"
 #include "train/processors.h"
+#include "train/step_options.h"
 
 namespace lockstep {
 
 namespace {
 
-StepOptions step_options(const Run& run, int rank) {
-  StepOptions options;
-  options.max_batch = std::max(run.resolved.per_worker_batch, Run::kEvalBlock);
-  options.optimizer = run.config.optimizer;
-  options.precision = run.config.model.precision;
-  options.gemm = run.resolved.gemm;
-  options.train_batch = run.resolved.per_worker_batch;
-  options.seed = run.config.seed;
-  options.accumulate = run.config.accumulate;
-  options.data_placement = run.config.data_placement;
-  options.threads = run.config.threads;
+StepOptions workers_options(const Run& run, int rank) {
+  StepOptions options = step_options(run.resolved);
   options.spins = run.group.policy().spins;
   options.thread_start = [&run, rank](int thread) {
     if (!run.processors.empty()) pin_to(run.processors[rank * run.config.threads + thread]);
@@ -70,7 +62,7 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
   memory_.gradients = own_gradients_.span();
   backend_ = make_backend(run.resolved.device, rank);
   step_ = backend_->compile(run.model, run.layout, run.normalization(), memory_,
-                            step_options(run, rank));
+                            workers_options(run, rank));
   if (rank == 0) {
     run.products = step_->products();
     tell_of_products(run);

@@ -51,11 +51,12 @@ TEST(Device, OptionsOfCpuThreadsAreRefusedForGpus) {
   expect_failure({{"train", "--precision", "tf32"}, 2, "--device cuda"});
 }
 
-TEST(Device, OptionsThatChooseKernelsOfGpusChangeNothingOnTheCpu) {
-  const ProcessResult result =
-      run_program({"train", "--epochs", "1", "--device", "cpu", "--gemm", "cublas", "--json"});
+TEST(Device, OptionsOfGpusChangeNothingOnTheCpu) {
+  const ProcessResult result = run_program({"train", "--epochs", "1", "--device", "cpu", "--gemm",
+                                            "cublas", "--data-placement", "host", "--json"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("--gemm cublas changes nothing on the CPU"));
+  EXPECT_THAT(result.err, HasSubstr("--data-placement host changes nothing on the CPU"));
   EXPECT_EQ(result.document()["config"]["gemm"], "cublas");
   EXPECT_TRUE(result.document()["runs"][0]["gemm"].is_null());
   expect_failure({{"train", "--gemm", "cublass"}, 2, "--gemm"});
