@@ -4,6 +4,7 @@
 
 #include "cli/session.h"
 #include "lockstep/device.h"
+#include "lockstep/process_group.h"
 #include "train/machine.h"
 
 namespace lockstep::cli {
@@ -12,9 +13,9 @@ namespace {
 
 std::string devices_text() {
   const GpuSurvey& survey = survey_gpus();
-  if (!survey.built) return "cpu (this build has neither CUDA nor MPI)";
-  return fmt::format("cpu; {}CUDA {}, code for {} (this build has no MPI)",
-                     survey.emulated ? "emulated " : "", survey.runtime, survey.architectures);
+  if (!survey.built) return "cpu (this build has no CUDA)";
+  return fmt::format("cpu; {}CUDA {}, code for {}", survey.emulated ? "emulated " : "",
+                     survey.runtime, survey.architectures);
 }
 
 }  // namespace
@@ -26,8 +27,11 @@ std::string version_text() {
       "matrix products  {}\n"
       "own loops        {} here, chosen at run time\n"
       "devices          {}\n"
+      "ranks            {}\n"
       "built with       {}, {}\n",
-      kVersion, machine.gemm, machine.simd, devices_text(), kCompiler, kBuildType);
+      kVersion, machine.gemm, machine.simd, devices_text(),
+      mpi_version().empty() ? "none (this build has no MPI)" : mpi_version(), kCompiler,
+      kBuildType);
 }
 
 }  // namespace lockstep::cli
