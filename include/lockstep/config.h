@@ -87,6 +87,7 @@ struct Config {
   int workers = 1;                   // of each rank; `all` is resolved by the option parser
   std::string device = "auto";       // auto | cpu | cuda | cuda:N,..., see device.h
   int threads = 1;                   // inside one CPU worker
+  int ranks = 1;                     // that `compare` starts for a mode @mpi; no option
   SyncEvery sync_every;              // local-sgd
   SyncState sync_state = SyncState::average;
   std::optional<double>

@@ -92,7 +92,7 @@ struct DeviceRequest {
   std::vector<int> gpus;  // cuda: those named; empty: the first as many as there are workers
 };
 
-// Throws Error: usage for a text that is no device, device for one that no build has yet (mpi).
+// Throws Error{usage} for a text that is no device.
 DeviceRequest parse_device(const std::string& text);
 
 // Where a run's workers compute.

@@ -5,6 +5,7 @@
 
 #include "cli/job.h"
 #include "cli/progress.h"
+#include "cli/rank_launcher.h"
 #include "cli/signals.h"
 #include "cli/toml_file.h"
 #include "lockstep/error.h"
@@ -21,6 +22,9 @@ namespace lockstep::cli {
 namespace {
 
 std::string canonical_name(const Config& config) {
+  if (config.ranks > 1) {
+    return mode_name(*config.strategy, config.ranks, config.sync_every, "mpi");
+  }
   return mode_name(*config.strategy, config.workers, config.sync_every, config.device);
 }
 
@@ -157,7 +161,9 @@ int compare_command(Session& session) {
   for (const PlannedRun& run : plan.runs) {
     if (run.resolved) require_memory(*run.resolved, dataset, model);
   }
-  const CompareOptions options{settings.repeats, settings.warmup, &stop_signal()};
+  const CompareOptions options{
+      settings.repeats, settings.warmup, &stop_signal(),
+      [&](const Resolved& resolved) { return train_on_ranks(settings, resolved, stop_signal()); }};
   const PollsStopSignal polls;
   const Comparison comparison = compare(plan, dataset, options, observer_of(session));
   session.console.clear_progress();

@@ -33,6 +33,7 @@ RunResult empty_result(const PlannedRun& run, RunStatus status, const std::strin
     result.device = run.resolved->device.name;
     result.emulated = run.resolved->device.emulated;
     result.workers = run.resolved->workers;
+    result.ranks = run.resolved->ranks;
     result.threads = run.resolved->config.threads;
     result.precision = to_string(run.resolved->config.model.precision);
     result.deterministic = run.resolved->config.deterministic;
@@ -99,6 +100,11 @@ class Comparer {
     };
     try {
       const Resolved resolved = warm_up ? for_warm_up(*run.resolved) : *run.resolved;
+      if (resolved.config.ranks > 1) {
+        RunResult result = options_.on_ranks(resolved);
+        result.name = run.name;
+        return result;
+      }
       const Model model = make_model(resolved.config.model, dataset_.features(), dataset_.classes);
       RunResult result = train(resolved, dataset_, model, observer, options_.stop).result;
       result.name = run.name;

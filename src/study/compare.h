@@ -19,6 +19,8 @@ struct CompareOptions {
   int repeats = 3;  // timed runs of each mode
   int warmup = 1;   // untimed runs of one epoch before them
   const std::atomic<int>* stop = nullptr;
+  // Trains a mode of several ranks, which are other processes.
+  std::function<RunResult(const Resolved&)> on_ranks;
 };
 
 // What is being run, for a progress line.

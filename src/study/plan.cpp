@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <set>
+#include <utility>
 
 #include "lockstep/error.h"
 #include "train/nearest.h"
@@ -47,6 +48,11 @@ Config config_for_mode(const Config& base, const Mode& mode) {
   const bool serial = mode.strategy == Strategy::serial;
   config.workers = serial ? 1 : mode.workers.value_or(std::max(base.workers, 2));
   config.device = mode.device;
+  config.ranks = 1;
+  if (mode.device == "mpi") {
+    config.ranks = std::exchange(config.workers, 1);
+    config.device = "cpu";
+  }
   if (mode.sync_every) config.sync_every = *mode.sync_every;
   if (mode.strategy != Strategy::local_sgd) {
     config.sync_every = defaults.sync_every;

@@ -161,8 +161,8 @@ DeviceRequest parse_device(const std::string& text) {
             parse_indices(text, std::string_view(text).substr(kNumbered.size()))};
   }
   if (text == "mpi") {
-    throw Error(ErrorKind::device, "--device mpi: this build has no MPI support",
-                "use threads: sync:N without @mpi");
+    throw Error(ErrorKind::usage, "--device mpi: ranks are started by mpirun, on any device",
+                "use mpirun -n N lockstep train, or compare --modes sync:N@mpi");
   }
   refuse(text, "no such device", suggestion(text, {"auto", "cpu", "cuda"}));
 }

@@ -113,11 +113,15 @@ Resolved resolve(const Config& config, int64_t train_samples, ProcessGroup& proc
   Resolved resolved;
   resolved.config = config;
   resolved.processes = &processes;
-  resolved.ranks = processes.size();
+  resolved.ranks = std::max(processes.size(), config.ranks);
   check_ranges(config);
   resolved.strategy = choose_strategy(config, resolved.ranks);
   resolved.workers = config.workers * resolved.ranks;
   check_combinations(config, resolved.strategy, resolved.ranks);
+  if (config.ranks > 1 && mpi_version().empty()) {
+    throw Error(ErrorKind::device, "this build has no MPI, and starts no ranks",
+                "install libopenmpi-dev and build again, or use threads: sync:N without @mpi");
+  }
   check_workers_against_samples(config, resolved.ranks, train_samples);
 
   choose_batch(resolved, train_samples);

@@ -200,6 +200,36 @@ TEST(Mpi, ranks_that_disagree_are_refused_by_name_and_value) {
   EXPECT_EQ(count(result.err, "error: "), 1) << result.err;
 }
 
+TEST(Mpi, compare_starts_ranks_itself) {
+  const ProcessResult result =
+      run_program({"compare", "--modes", "serial,sync:2@mpi,local-sgd:2:4@mpi", "--epochs", "2",
+                   "--repeats", "2", "--warmup", "0", "--json", "--quiet"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json document = result.document();
+  EXPECT_THAT(schema_errors(document), IsEmpty());
+  const nlohmann::json& runs = document["runs"];
+  ASSERT_EQ(runs.size(), 3u);
+  EXPECT_EQ(runs[1]["name"], "sync:2@mpi");
+  EXPECT_EQ(runs[2]["name"], "local-sgd:2:4@mpi");
+  for (int i = 1; i < 3; ++i) {
+    EXPECT_EQ(runs[i]["run_status"], "ok") << runs[i]["reason"];
+    EXPECT_EQ(runs[i]["ranks"], 2);
+    EXPECT_EQ(runs[i]["repeats"].size(), 2u);
+    EXPECT_GT(runs[i]["speedup"], 0.0);
+    EXPECT_NEAR(runs[i]["final"]["test_accuracy"], runs[0]["final"]["test_accuracy"], 0.2);
+  }
+}
+
+TEST(Mpi, compare_tells_why_ranks_gave_nothing) {
+  const ProcessResult result =
+      run_program({"compare", "--modes", "serial,sync:2@mpi", "--epochs", "1", "--json", "--quiet"},
+                  {"PATH=/nowhere"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json run = result.document()["runs"][1];
+  EXPECT_EQ(run["run_status"], "not_run");
+  EXPECT_THAT(std::string(run["reason"]), HasSubstr("mpirun cannot be started"));
+}
+
 // The pids of the ranks of a job, in their order: children of mpirun.
 std::vector<pid_t> ranks_of(pid_t mpirun) {
   std::vector<pid_t> pids;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -39,7 +40,10 @@ std::vector<std::string> environment_with(const Words& added) {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string word = *entry;
     const bool keep = !word.starts_with("LOCKSTEP_") || word.starts_with("LOCKSTEP_DATA=");
-    if (keep) words.push_back(word);
+    const std::string name = word.substr(0, word.find('=') + 1);
+    const bool replaced = std::ranges::any_of(
+        added, [&](const std::string& other) { return other.starts_with(name); });
+    if (keep && !replaced) words.push_back(word);
   }
   words.insert(words.end(), added.begin(), added.end());
   return words;

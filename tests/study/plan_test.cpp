@@ -61,12 +61,12 @@ TEST(Plan, a_mode_drops_options_that_mean_nothing_to_it) {
 TEST(Plan, a_mode_that_cannot_run_keeps_its_reason) {
   Config base;
   base.optimizer.kind = OptimizerKind::adam;
-  const ComparePlan plan = plan_of(base, {"serial", "hogwild:2", "sync:2@cuda", "sync:2@mpi"});
+  const ComparePlan plan = plan_of(base, {"serial", "hogwild:2", "sync:2@cuda", "hogwild:2@mpi"});
   EXPECT_TRUE(plan.runs[0].resolved);
   EXPECT_FALSE(plan.runs[1].resolved);
   EXPECT_NE(plan.runs[1].reason.find("hogwild with --optimizer adam"), std::string::npos);
   EXPECT_NE(plan.runs[2].reason.find("no CUDA support"), std::string::npos);
-  EXPECT_NE(plan.runs[3].reason.find("no MPI support"), std::string::npos);
+  EXPECT_NE(plan.runs[3].reason.find("hogwild with 2 ranks"), std::string::npos);
 }
 
 TEST(Plan, where_nothing_can_run_is_an_error) {
