@@ -1,19 +1,17 @@
 #include "nccl_comm.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
 #include "emulator/communication.h"
+#include "nccl_channel.h"
 #include "nccl_settings.h"
 #include "settings.h"
 
 namespace lockstep::emulator {
 
 namespace {
-
-std::atomic<int> background_threads = 0;
 
 std::uint64_t hash(const char* text) {
   std::uint64_t value = 0xcbf29ce484222325U;
@@ -72,7 +70,7 @@ void Comm::later(std::function<void()> task, int max_delay_microseconds) {
   }
   if (!background_) {
     background_ = std::make_unique<Worker>();
-    ++background_threads;
+    ++communication_thread_count();
   }
   background_->push([this, delay, token = std::move(token), task = std::move(task)] {
     order_acquire(token.get());
@@ -158,7 +156,7 @@ void Comm::abort() {
   }
   if (background_) {
     background_.reset();
-    --background_threads;
+    --communication_thread_count();
   }
   if (link_) link_->leave();
   link_.reset();
@@ -189,6 +187,11 @@ void Comm::remove_registration(void* registration) {
   const std::lock_guard lock(mutex_);
   require_nccl(registrations_.erase(registration) == 1, ncclInvalidArgument,
                "there is no such registration");
+}
+
+bool Comm::has_registrations() const {
+  const std::lock_guard lock(mutex_);
+  return !registrations_.empty();
 }
 
 bool Comm::pause(double seconds) {
@@ -262,8 +265,7 @@ void reset_communication() {
 }
 
 int communication_threads() {
-  const Quiet quiet;
-  return background_threads + hub_threads();
+  return communication_thread_count();
 }
 
 }  // namespace lockstep::emulator

@@ -71,6 +71,7 @@ class Comm : public Member, public std::enable_shared_from_this<Comm> {
   // Of a buffer; the handle means nothing to others. Throws NcclFailure where there is no such one.
   void* add_registration();
   void remove_registration(void* registration);
+  bool has_registrations() const;
 
   void joined(ncclResult_t result, const std::string& message) override;
   void answer(std::uint64_t id, Answer answer) override;

@@ -230,9 +230,4 @@ void Hub::leave(int rank, bool died) {
   }
 }
 
-bool Hub::empty() const {
-  const std::lock_guard lock(mutex_);
-  return std::all_of(members_.begin(), members_.end(), [](Member* member) { return !member; });
-}
-
 }  // namespace lockstep::emulator

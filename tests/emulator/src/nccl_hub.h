@@ -73,7 +73,6 @@ class Hub {
   void submit(int rank, std::uint64_t id, Request request);
   // The member is not called any more. `died`: without a word, which the others hear.
   void leave(int rank, bool died);
-  bool empty() const;
 
  private:
   struct Pending {
@@ -89,7 +88,7 @@ class Hub {
   void complete(std::vector<Pending>& ranks);
   void reply(int rank, std::uint64_t id, Answer answer);
 
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   int size_ = 0;
   int arrived_ = 0;
   bool refused_ = false;

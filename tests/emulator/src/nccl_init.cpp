@@ -66,13 +66,15 @@ ncclResult_t ncclCommInitAll(ncclComm_t* comms, int count, const int* devices) {
   });
 }
 
-// The memory of a communicator's operations is still in use while they are in streams: wait for
-// those first, or abort.
+// The memory of a communicator's operations is in use while they are in streams: those are waited
+// for first, or it is aborted.
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   return nccl_api([&] {
     const auto ending = get_comm(comm);
     require_nccl(ending->idle(), ncclInvalidUsage,
                  "the communicator is destroyed with operations pending");
+    require_nccl(!ending->has_registrations(), ncclInvalidUsage,
+                 "the communicator is destroyed with buffers registered");
     remove_comm(comm);
     ending->abort();
     return ncclSuccess;

@@ -31,10 +31,9 @@ ncclUniqueId make_unique_id();
 // For communicators of this process alone.
 ncclUniqueId make_local_unique_id();
 // Throws NcclFailure where the port is taken.
-void open_named_hub(const Address& address);
+void open_named_hub(Address address);
 // Null where nobody is at the address, or not yet.
 std::unique_ptr<Link> connect(const Address& address, const Hello& hello, Member& member);
 void close_all_hubs();
-int hub_threads();
 
 }  // namespace lockstep::emulator

@@ -60,7 +60,7 @@ std::shared_ptr<Signal> Comm::enqueue(std::vector<Operand> operands, cudaStream_
   stream->push(
       std::make_shared<CollectiveOperation>(shared_from_this(), std::move(operands), last_, end));
   last_ = end;
-  return settings().one_at_a_time ? end : nullptr;
+  return settings().one_at_a_time ? stream->mark() : nullptr;
 }
 
 // Sanitizers see the copies from and to the buffers, in the stream's order, and nothing between.
