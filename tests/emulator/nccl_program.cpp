@@ -123,6 +123,7 @@ int run(const std::string& name, int first, int here, int size) {
   if (emulator::communication_threads() != 0) {
     std::fprintf(stderr, "threads are left\n");
     code = 1;
+    emulator::reset();
   }
   return code;
 }

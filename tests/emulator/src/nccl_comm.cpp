@@ -1,5 +1,7 @@
 #include "nccl_comm.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -22,7 +24,10 @@ std::uint64_t hash(const char* text) {
 // Ranks of one machine are told by NCCL_HOSTID, where that is set.
 std::uint64_t host_id() {
   const char* id = std::getenv("NCCL_HOSTID");
-  return id && *id ? hash(id) : 0;
+  if (id && *id) return hash(id);
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return hash(name);
 }
 
 bool shares_device() {
