@@ -95,7 +95,9 @@ struct Config {
   DataPlacement data_placement = DataPlacement::automatic;  // of GPUs
   Gemm gemm = Gemm::own;                                    // of GPUs' matrix products
   bool deterministic = false;
-  double comm_timeout = 60.0;  // seconds
+  double comm_timeout = 60.0;   // seconds
+  double init_timeout = 120.0;  // seconds that workers may take to find each other
+  GradientType grad_dtype = GradientType::fp32;  // of gradients between GPUs
 
   std::string out;  // result folder; empty: nothing is written
   bool overwrite = false;
@@ -146,6 +148,7 @@ const char* to_string(AllReduceAlgorithm algorithm);
 const char* to_string(UpdateKind update);
 const char* to_string(DataPlacement placement);
 const char* to_string(Gemm gemm);
+const char* to_string(GradientType type);
 const char* to_string(LinearProduct product);
 std::string to_string(const SyncEvery& sync_every);
 

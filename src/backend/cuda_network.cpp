@@ -141,28 +141,37 @@ void CudaNetwork::backward_inputs(const CudaBatch& batch, const float* values,
   }
 }
 
-void CudaNetwork::backward_weights(const CudaBatch& batch, float* gradients, cudaStream_t stream) {
-  const std::vector<LinearUpdateLayer> layers = update_layers();
-  for (size_t l = layers.size(); l-- > 0;) {
-    linear_.ops->backward_weight({.batch = static_cast<int>(batch.rows.rows),
-                                  .inputs = layers[l].inputs,
-                                  .outputs = layers[l].outputs,
-                                  .first_unit = 0,
-                                  .units = layers[l].outputs,
-                                  .dy = layers[l].dy,
-                                  .x = layers[l].x,
-                                  .dweight = gradients + layers[l].weight,
-                                  .dbias = gradients + layers[l].bias},
-                                 stream);
-  }
+void CudaNetwork::weight_gradients(const CudaBatch& batch, const UnitSlab& slab, float* gradients,
+                                   cudaStream_t stream) {
+  const size_t l = static_cast<size_t>(
+      std::ranges::find(plan_.stages, slab.layer, &LinearStage::layer) - plan_.stages.begin());
+  const LinearUpdateLayer layer = update_layers()[l];
+  linear_.ops->backward_weight({.batch = static_cast<int>(batch.rows.rows),
+                                .inputs = layer.inputs,
+                                .outputs = layer.outputs,
+                                .first_unit = static_cast<int>(slab.first_unit),
+                                .units = static_cast<int>(slab.units),
+                                .dy = layer.dy,
+                                .x = layer.x,
+                                .dweight = gradients + layer.weight,
+                                .dbias = gradients + layer.bias},
+                               stream);
+}
+
+void CudaNetwork::chain(const CudaBatch& batch, const float* values, StepState* state,
+                        cudaStream_t stream) {
+  forward_hidden(batch, values, state, Mode::train, stream);
+  forward_loss(batch, values, training_sums(state, scratch_), Mode::train, stream);
+  backward_inputs(batch, values, state, stream);
 }
 
 void CudaNetwork::gradients(const CudaBatch& batch, const float* values, float* gradients,
                             StepState* state, cudaStream_t stream) {
-  forward_hidden(batch, values, state, Mode::train, stream);
-  forward_loss(batch, values, training_sums(state, scratch_), Mode::train, stream);
-  backward_inputs(batch, values, state, stream);
-  backward_weights(batch, gradients, stream);
+  chain(batch, values, state, stream);
+  for (size_t l = plan_.stages.size(); l-- > 0;) {
+    const LinearStage& stage = plan_.stages[l];
+    weight_gradients(batch, {stage.layer, 0, stage.outputs}, gradients, stream);
+  }
 }
 
 bool CudaNetwork::updates_in_one(int64_t rows) const {

@@ -6,6 +6,7 @@
 #include "backend/cuda_data.h"
 #include "backend/cuda_linear_choice.h"
 #include "backend/cuda_memory.h"
+#include "backend/gradient_segments.h"
 #include "backend/mlp_plan.h"
 #include "kernels/gather.h"
 #include "kernels/linear_update.h"
@@ -31,6 +32,14 @@ class CudaNetwork {
   // metrics into the state's.
   void gradients(const CudaBatch& batch, const float* values, float* gradients, StepState* state,
                  cudaStream_t stream);
+
+  // gradients() in two: all but the weights' gradients, and those of some of a layer's units.
+  void chain(const CudaBatch& batch, const float* values, StepState* state, cudaStream_t stream);
+  void weight_gradients(const CudaBatch& batch, const UnitSlab& slab, float* gradients,
+                        cudaStream_t stream);
+  // Whether a layer's units can be computed in slabs with the bits of the whole: cuBLASLt may take
+  // another algorithm for each.
+  bool computes_slabs() const { return is_own(LinearProduct::weight_gradient); }
 
   // Whether a step over `rows` rows can end in one kernel; train_in_one() then queues all of it
   // that follows gather(): forward, loss, backward, update, the state's advance. Bitwise
@@ -59,7 +68,6 @@ class CudaNetwork {
                     cudaStream_t stream);
   void backward_inputs(const CudaBatch& batch, const float* values, const StepState* state,
                        cudaStream_t stream);
-  void backward_weights(const CudaBatch& batch, float* gradients, cudaStream_t stream);
   bool is_own(LinearProduct product) const;
   std::vector<LinearUpdateLayer> update_layers() const;
   DropoutMask mask(const DropoutSpec& dropout, const StepState* state) const;

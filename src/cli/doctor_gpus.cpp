@@ -44,6 +44,18 @@ Finding judge_cuda(const GpuSurvey& survey) {
   return finding;
 }
 
+// One GPU needs no NCCL.
+Finding judge_nccl(const std::string& version, const GpuSurvey& survey) {
+  Finding finding{"NCCL", Verdict::pass, version, {}, {}, {}};
+  if (!version.empty()) return finding;
+  finding.detail = "not in this build: training runs on one GPU at most";
+  if (survey.gpus.size() < 2) return finding;
+  finding.verdict = Verdict::warn;
+  finding.remedy = "install libnccl-dev, or the Python package nvidia-nccl-cu12, and build again: "
+                   "cmake says where it looks";
+  return finding;
+}
+
 Finding judge_gpu(const Gpu& gpu, const GpuDiagnosis& diagnosis) {
   Finding finding{named(gpu, ""),
                   Verdict::pass,

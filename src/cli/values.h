@@ -40,6 +40,7 @@ const Names<Toggle>& names_of(Toggle);
 const Names<SparseInput>& names_of(SparseInput);
 const Names<DataPlacement>& names_of(DataPlacement);
 const Names<Gemm>& names_of(Gemm);
+const Names<GradientType>& names_of(GradientType);
 
 template <class E>
 concept Named = std::is_enum_v<E> || std::is_same_v<E, bool>;

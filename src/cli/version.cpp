@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/session.h"
+#include "comm/device_group.h"
 #include "lockstep/device.h"
 #include "train/machine.h"
 
@@ -13,8 +14,10 @@ namespace {
 std::string devices_text() {
   const GpuSurvey& survey = survey_gpus();
   if (!survey.built) return "cpu (this build has neither CUDA nor MPI)";
-  return fmt::format("cpu; {}CUDA {}, code for {} (this build has no MPI)",
-                     survey.emulated ? "emulated " : "", survey.runtime, survey.architectures);
+  const std::string nccl = nccl_version();
+  return fmt::format("cpu; {}CUDA {}, code for {}; {} (this build has no MPI)",
+                     survey.emulated ? "emulated " : "", survey.runtime, survey.architectures,
+                     nccl.empty() ? "no NCCL" : "NCCL " + nccl);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "backend/relaxed_ops.h"
 #include "comm/gradient_reducer.h"
 #include "comm/stopwatch.h"
+#include "comm/device_group.h"
 #include "comm/thread_group.h"
 #include "lockstep/trainer.h"
 #include "train/epoch_book.h"
@@ -49,6 +50,7 @@ struct Run {
   Schedule schedule;
   ThreadGroup group;
   StopGate gate;
+  std::unique_ptr<DeviceGroup> devices;  // where several GPUs train
   // To pin threads to: those of worker r are [r T, (r + 1) T) for T threads a worker. Empty: the
   // system places them.
   std::vector<int> processors;

@@ -6,6 +6,7 @@
 
 #include "comm/stopwatch.h"
 #include "lockstep/error.h"
+#include "train/gpu_team.h"
 #include "train/processors.h"
 #include "train/run.h"
 #include "train/run_result.h"
@@ -102,6 +103,7 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
   set_start(run, resume);
   warn_of_sharing(run, usable.size());
   run.created = start;
+  run.devices = make_device_group(run);
   run_team(run.group, workers_processors(run), [&](int rank) { run_strategy(run, rank); });
 
   TrainedModel trained;

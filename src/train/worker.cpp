@@ -96,9 +96,11 @@ std::vector<UpdateScalars> Worker::epoch_scalars() const {
 }
 
 EpochJob Worker::epoch_job() const {
-  return {.data = &run_.dataset.train,
-          .sampler = &run_.sampler,
-          .global_batch = run_.resolved.global_batch};
+  EpochJob job;
+  job.data = &run_.dataset.train;
+  job.sampler = &run_.sampler;
+  job.global_batch = run_.resolved.global_batch;
+  return job;
 }
 
 EpochPlan Worker::epoch_plan(std::span<const UpdateScalars> scalars) const {

@@ -1,0 +1,32 @@
+// Checked NCCL calls: an error becomes the library's exception, with file and line.
+#pragma once
+
+#include <nccl.h>
+
+#include <string>
+
+#include "kernels/launch_record.h"
+#include "lockstep/error.h"
+
+namespace lockstep {
+
+// "ncclAllReduce failed at src/...:12: remote process has exited ... (last error of NCCL: ...)"
+inline Error nccl_error(ncclResult_t result, const char* what, ncclComm_t comm, const char* file,
+                        int line) {
+  std::string message = std::string(what) + " failed at " + file_and_line(file, line) + ": " +
+                        ncclGetErrorString(result);
+  const char* last = comm ? ncclGetLastError(comm) : nullptr;
+  if (last && *last) message += std::string(" (") + last + ")";
+  return {ErrorKind::communication, message,
+          "the same run with NCCL_DEBUG=WARN in the environment says more; a worker that ended or "
+          "failed first has the cause"};
+}
+
+// A call on a non-blocking communicator may be under way when it returns.
+inline void check_nccl(ncclResult_t result, const char* what, ncclComm_t comm = nullptr,
+                       const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if (result == ncclSuccess || result == ncclInProgress) return;
+  throw nccl_error(result, what, comm, file, line);
+}
+
+}  // namespace lockstep
