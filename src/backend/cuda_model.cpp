@@ -123,8 +123,8 @@ void CudaModel::queue_gather(std::span<const CudaBatch> parts, const StepPointer
   network_->gather(without_empty(parts)[0], step.state, stream);
 }
 
-// The last part's weight gradients are left to queue_slabs().
-void CudaModel::queue_chain(std::span<const CudaBatch> parts, const StepPointers& step,
+// The last part's backward is left to queue_slabs().
+void CudaModel::queue_forward(std::span<const CudaBatch> parts, const StepPointers& step,
                             Gathered gathered, cudaStream_t stream) {
   const std::vector<CudaBatch> present = without_empty(parts);
   int64_t rows = 0;
@@ -138,7 +138,7 @@ void CudaModel::queue_chain(std::span<const CudaBatch> parts, const StepPointers
     float* const to = i == 0 ? gradients_.data() : part_gradients_.data();
     if (network_ && i + 1 == present.size()) {
       if (gathered == Gathered::no) network_->gather(part, step.state, stream);
-      network_->chain(part, values_.data(), step.state, stream);
+      network_->forward(part, values_.data(), step.state, stream);
       break;
     }
     queue_gradients(part, to, step.state, nullptr, stream);
@@ -153,12 +153,12 @@ bool CudaModel::has_slabs(std::span<const CudaBatch> parts, const GradientSegmen
 }
 
 void CudaModel::queue_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment,
-                            cudaStream_t stream) {
+                            const StepPointers& step, cudaStream_t stream) {
   if (!has_slabs(parts, segment)) return;
   const std::vector<CudaBatch> present = without_empty(parts);
   float* const to = present.size() == 1 ? gradients_.data() : part_gradients_.data();
   for (const UnitSlab& slab : segment.slabs) {
-    network_->weight_gradients(present.back(), slab, to, stream);
+    network_->backward_slab(present.back(), slab, values_.data(), to, step.state, stream);
   }
   if (present.size() == 1) return;
   for (const Range& range : segment.ranges) {

@@ -38,18 +38,18 @@ class CudaModel {
   bool updates_in_one(std::span<const CudaBatch> parts) const;
 
   // The same step shared with other workers, in pieces, each behind the one before: the batch's
-  // rows where they can be gathered apart; all but the weights' gradients, and the tail; for each
-  // segment its slabs; the update of each bucket once it is summed. `parts` may all be empty.
+  // rows where they can be gathered apart; forward, and the tail; backward, for each segment its
+  // slabs; the update of each bucket once it is summed. `parts` may all be empty.
   std::vector<GradientSegment> plan_segments(const std::vector<Range>& buckets) const;
   bool gathers_apart(std::span<const CudaBatch> parts) const;
   void queue_gather(std::span<const CudaBatch> parts, const StepPointers& step,
                     cudaStream_t stream);
   enum class Gathered { no, yes };
-  void queue_chain(std::span<const CudaBatch> parts, const StepPointers& step, Gathered gathered,
-                   cudaStream_t stream);
+  void queue_forward(std::span<const CudaBatch> parts, const StepPointers& step,
+                     Gathered gathered, cudaStream_t stream);
   bool has_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment) const;
   void queue_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment,
-                   cudaStream_t stream);
+                   const StepPointers& step, cudaStream_t stream);
   void queue_reduced_update(std::span<const Range> ranges, const StepPointers& step,
                             unsigned bucket, cudaStream_t stream) const;
   float* gradients() const { return gradients_.data(); }

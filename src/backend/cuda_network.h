@@ -33,10 +33,12 @@ class CudaNetwork {
   void gradients(const CudaBatch& batch, const float* values, float* gradients, StepState* state,
                  cudaStream_t stream);
 
-  // gradients() in two: all but the weights' gradients, and those of some of a layer's units.
-  void chain(const CudaBatch& batch, const float* values, StepState* state, cudaStream_t stream);
-  void weight_gradients(const CudaBatch& batch, const UnitSlab& slab, float* gradients,
-                        cudaStream_t stream);
+  // gradients() in pieces, in the order in which gradients of weights can be had soonest: forward
+  // and loss; then, slab by slab from the last layer's last units on, the gradient of the layer's
+  // output where the slab is the layer's first, and the gradients of its weights.
+  void forward(const CudaBatch& batch, const float* values, StepState* state, cudaStream_t stream);
+  void backward_slab(const CudaBatch& batch, const UnitSlab& slab, const float* values,
+                     float* gradients, const StepState* state, cudaStream_t stream);
   // Whether a layer's units can be computed in slabs with the bits of the whole: cuBLASLt may take
   // another algorithm for each.
   bool computes_slabs() const { return is_own(LinearProduct::weight_gradient); }
@@ -66,8 +68,13 @@ class CudaNetwork {
                       Mode mode, cudaStream_t stream);
   void forward_loss(const CudaBatch& batch, const float* values, const LossSums& sums, Mode mode,
                     cudaStream_t stream);
+  void backward_input(size_t l, const CudaBatch& batch, const float* values,
+                      const StepState* state, cudaStream_t stream);
   void backward_inputs(const CudaBatch& batch, const float* values, const StepState* state,
                        cudaStream_t stream);
+  void backward_weight(const CudaBatch& batch, const UnitSlab& slab, float* gradients,
+                       cudaStream_t stream);
+  size_t stage_of(const UnitSlab& slab) const;
   bool is_own(LinearProduct product) const;
   std::vector<LinearUpdateLayer> update_layers() const;
   DropoutMask mask(const DropoutSpec& dropout, const StepState* state) const;

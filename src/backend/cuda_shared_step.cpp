@@ -69,8 +69,8 @@ void CudaSharedStep::queue(Captured& captured, Pass pass, End end) {
     const bool first = b == 0;
     if (first || model_.has_slabs(captured.parts, segments_[b])) {
       compute([&] {
-        if (first) model_.queue_chain(captured.parts, step_, gathered, stream_);
-        model_.queue_slabs(captured.parts, segments_[b], stream_);
+        if (first) model_.queue_forward(captured.parts, step_, gathered, stream_);
+        model_.queue_slabs(captured.parts, segments_[b], step_, stream_);
       });
     }
     if (pass == Pass::pieces) continue;

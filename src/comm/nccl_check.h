@@ -29,4 +29,18 @@ inline void check_nccl(ncclResult_t result, const char* what, ncclComm_t comm = 
   throw nccl_error(result, what, comm, file, line);
 }
 
+// What NCCL says of a communicator some time after the call at fault, in its own words.
+inline Error late_nccl_error(int rank, const std::string& text) {
+  return {ErrorKind::communication, "NCCL failed on rank " + std::to_string(rank) + ": " + text,
+          "a worker that ended or failed first has the cause; NCCL_DEBUG=WARN in the environment "
+          "says more"};
+}
+
+// "remote process exited or there was a network error (...)"
+inline std::string describe_nccl(ncclResult_t result, ncclComm_t comm) {
+  const char* last = ncclGetLastError(comm);
+  const std::string text = ncclGetErrorString(result);
+  return last && *last ? text + " (" + last + ")" : text;
+}
+
 }  // namespace lockstep

@@ -61,11 +61,11 @@ bool NcclCommunicator::connect(const ncclUniqueId& id, Clock::time_point deadlin
     check_nccl(ncclCommInitRankConfig(&comm_, size_, id, rank_, &config),
                "ncclCommInitRankConfig", comm_);
   }
-  connected_ = poll("ncclCommInitRankConfig", deadline);
+  connected_ = poll(deadline);
   return connected_;
 }
 
-bool NcclCommunicator::poll(const char* what, Clock::time_point deadline) {
+bool NcclCommunicator::poll(Clock::time_point deadline) {
   for (int look = 0;; ++look) {
     health_.check();
     {
@@ -74,7 +74,7 @@ bool NcclCommunicator::poll(const char* what, Clock::time_point deadline) {
       ncclResult_t state = ncclSuccess;
       check_nccl(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError", comm_);
       if (state == ncclSuccess) return true;
-      check_nccl(state, what, comm_);
+      if (state != ncclInProgress) throw late_nccl_error(rank_, describe_nccl(state, comm_));
     }
     if (Clock::now() >= deadline) return false;
     pause(look);
@@ -83,7 +83,7 @@ bool NcclCommunicator::poll(const char* what, Clock::time_point deadline) {
 
 // Without a deadline of its own: the watchdog's ends it.
 template <class Queue>
-void NcclCommunicator::call(const char* what, const Queue& queue) {
+void NcclCommunicator::call(const Queue& queue) {
   health_.check();
   {
     const std::lock_guard lock(mutex_);
@@ -92,7 +92,7 @@ void NcclCommunicator::call(const char* what, const Queue& queue) {
   }
   calling_.store(true, std::memory_order_relaxed);
   try {
-    poll(what, Clock::time_point::max());
+    poll(Clock::time_point::max());
   } catch (...) {
     calling_.store(false, std::memory_order_relaxed);
     throw;
@@ -101,7 +101,7 @@ void NcclCommunicator::call(const char* what, const Queue& queue) {
 }
 
 void NcclCommunicator::all_reduce(std::span<const WireSpan> spans) {
-  call("ncclAllReduce", [&] {
+  call([&] {
     check_nccl(ncclGroupStart(), "ncclGroupStart");
     for (const WireSpan& span : spans) {
       check_nccl(ncclAllReduce(span.data, span.data, span.count, nccl_type(span.type), ncclSum,
@@ -115,7 +115,7 @@ void NcclCommunicator::all_reduce(std::span<const WireSpan> spans) {
 void NcclCommunicator::exchange(std::span<const Transfer> sends,
                                 std::span<const Transfer> receives) {
   if (sends.empty() && receives.empty()) return;
-  call("ncclSend and ncclRecv", [&] {
+  call([&] {
     check_nccl(ncclGroupStart(), "ncclGroupStart");
     for (const Transfer& to : sends) {
       check_nccl(ncclSend(to.data, to.count, ncclFloat32, to.peer, comm_, stream_), "ncclSend",
@@ -157,9 +157,7 @@ std::string NcclCommunicator::async_error() {
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked != ncclSuccess) state = asked;
   if (state == ncclSuccess || state == ncclInProgress) return {};
-  const char* last = ncclGetLastError(comm_);
-  const std::string text = ncclGetErrorString(state);
-  return last && *last ? text + " (" + last + ")" : text;
+  return describe_nccl(state, comm_);
 }
 
 void NcclCommunicator::abort() noexcept {
@@ -178,7 +176,7 @@ void NcclCommunicator::finalize() {
       if (ended_) return;
       check_nccl(ncclCommFinalize(comm_), "ncclCommFinalize", comm_);
     }
-    if (!poll("ncclCommFinalize", Clock::now() + kFinalizeDeadline)) return;
+    if (!poll(Clock::now() + kFinalizeDeadline)) return;
     const std::lock_guard lock(mutex_);
     if (ended_) return;
     ended_ = true;  // whatever comes of it, the communicator is gone

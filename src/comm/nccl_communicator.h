@@ -59,9 +59,9 @@ class NcclCommunicator final : public DeviceCommunicator {
  private:
   // Calls `queue` under the mutex, then waits until NCCL has queued it.
   template <class Queue>
-  void call(const char* what, const Queue& queue);
+  void call(const Queue& queue);
   // Polls until the last call has done its part. False at the deadline.
-  bool poll(const char* what, Clock::time_point deadline);
+  bool poll(Clock::time_point deadline);
   void finalize();
 
   int rank_;

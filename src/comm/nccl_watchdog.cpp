@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "comm/nccl_check.h"
 #include "comm/nccl_communicator.h"
 
 namespace lockstep {
@@ -70,10 +71,7 @@ void NcclWatchdog::look() {
   for (auto& [communicator, watched] : watched_) {
     const std::string error = communicator->async_error();
     if (!error.empty()) {
-      health_.fail({ErrorKind::communication,
-                    fmt::format("NCCL failed on rank {}: {}", communicator->rank(), error),
-                    "a worker that ended or failed first has the cause; NCCL_DEBUG=WARN in the "
-                    "environment says more"});
+      health_.fail(late_nccl_error(communicator->rank(), error));
       return;
     }
     look_at_progress(*communicator, watched, now);

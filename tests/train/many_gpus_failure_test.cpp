@@ -76,14 +76,17 @@ TEST_F(ManyGpusFailure, AnErrorOfNcclEndsTheRun) {
 }
 
 TEST_F(ManyGpusFailure, AStepThatDoesNotEndIsAnErrorAtTheDeadline) {
+  constexpr long kTensors = 6;  // a sum each
   for (const long k : {0L, 10L}) {
     emulator::hold_collective(1, k);
-    const std::optional<Error> error =
-        failure_of(3, [](Config& c) { c.comm_timeout = kTimeout; });
+    const std::optional<Error> error = failure_of(3, [](Config& c) {
+      c.bucket_mb = 0.0;
+      c.comm_timeout = kTimeout;
+    });
     ASSERT_TRUE(error);
     EXPECT_EQ(error->kind(), ErrorKind::communication);
-    EXPECT_THAT(error->what(), HasSubstr("step " + std::to_string(k / 3 + 1) + ", bucket " +
-                                         std::to_string(k % 3 + 1) + " of 3"));
+    EXPECT_THAT(error->what(), HasSubstr("step " + std::to_string(k / kTensors + 1) + ", bucket " +
+                                         std::to_string(k % kTensors + 1) + " of 6"));
     EXPECT_THAT(error->what(), HasSubstr("has waited 3.0 s"));
     EXPECT_THAT(error->remedy(), HasSubstr("--comm-timeout"));
     expect_nothing_left();
