@@ -29,7 +29,6 @@ class ManyGpusOverlap : public testing::ManyGpusTest {
   static double exposed(const Dataset& dataset, const Change& job) {
     const TrainedModel trained = train_gpus(dataset, kWorkers, job);
     const PhaseSeconds& time = trained.result.time;
-    printf("compute %g exposed %g comm %g ms\n", 1e3 * *time.compute / trained.result.steps, 1e3 * *time.exposed_communication / trained.result.steps, 1e3 * *time.communication / trained.result.steps);
     return *time.exposed_communication / *time.communication;
   }
 
