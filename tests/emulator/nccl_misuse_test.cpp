@@ -114,6 +114,15 @@ TEST_F(NcclMisuseTest, a_group_with_a_bad_call_does_nothing_and_says_so) {
   check(ncclCommDestroy(comms_[0]), "ncclCommDestroy");
 }
 
+TEST_F(NcclMisuseTest, a_thread_with_several_ranks_must_use_groups) {
+  check(reduce(values_, values_, 16), "ncclAllReduce");
+  check(cudaSetDevice(1), "cudaSetDevice");
+  auto* others = on_device<float>(16);
+  EXPECT_EQ(ncclAllReduce(others, others, 16, ncclFloat32, ncclSum, comms_[1], nullptr),
+            ncclInvalidUsage);
+  expect_says("without ncclGroupStart");
+}
+
 TEST_F(NcclMisuseTest, ranks_that_are_not_there) {
   ncclUniqueId id;
   check(ncclGetUniqueId(&id), "ncclGetUniqueId");
@@ -174,11 +183,13 @@ TEST_F(NcclMisuseTest, calls_that_disagree_are_reported_and_do_not_hang) {
        {Case{8, ncclFloat32, ncclSum, "of 8 float32"}, Case{16, ncclInt32, ncclSum, "of 16 int32"},
         Case{16, ncclFloat32, ncclMax, "maximum"}}) {
     SetUp();
-    check(reduce(values_, values_, 16), "ncclAllReduce");
     check(cudaSetDevice(1), "cudaSetDevice");
     auto* others = on_device<float>(16);
+    check(ncclGroupStart(), "ncclGroupStart");
+    check(reduce(values_, values_, 16), "ncclAllReduce");
     check(ncclAllReduce(others, others, c.count, c.type, c.op, comms_[1], nullptr),
           "ncclAllReduce");
+    check(ncclGroupEnd(), "ncclGroupEnd");
     for (int device = 0; device < 2; ++device) {
       check(cudaSetDevice(device), "cudaSetDevice");
       check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");

@@ -162,6 +162,17 @@ TEST_F(NcclProcessTest, ranks_meet_by_a_unique_id_that_is_handed_round) {
   expect_all(processes);
 }
 
+TEST_F(NcclProcessTest, the_interface_can_be_chosen) {
+  ncclUniqueId id;
+  for (const char* interface : {"lo", "no such interface"}) {
+    setenv("NCCL_SOCKET_IFNAME", interface, 1);
+    check(ncclGetUniqueId(&id), "ncclGetUniqueId");
+    const std::string inside(id.internal, sizeof id.internal);
+    EXPECT_NE(inside.find("127.0.0.1"), std::string::npos);
+  }
+  unsetenv("NCCL_SOCKET_IFNAME");
+}
+
 TEST_F(NcclProcessTest, a_port_that_is_taken_is_an_error) {
   const Listening other;
   setenv("NCCL_COMM_ID", other.name.c_str(), 1);

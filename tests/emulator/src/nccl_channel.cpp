@@ -1,6 +1,7 @@
 #include "nccl_channel.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -158,6 +159,22 @@ bool Channel::receive() {
   }
   incoming_.erase(incoming_.begin(), incoming_.begin() + static_cast<std::ptrdiff_t>(begin));
   return true;
+}
+
+std::string address_of_interface(const char* prefix) {
+  std::string found = "127.0.0.1";
+  ifaddrs* all = nullptr;
+  if (!prefix || getifaddrs(&all) != 0) return found;
+  for (const ifaddrs* one = all; one; one = one->ifa_next) {
+    if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET) continue;
+    if (std::strncmp(one->ifa_name, prefix, std::strlen(prefix)) != 0) continue;
+    char text[INET_ADDRSTRLEN];
+    const auto& address = reinterpret_cast<const sockaddr_in&>(*one->ifa_addr);
+    if (inet_ntop(AF_INET, &address.sin_addr, text, sizeof text)) found = text;
+    break;
+  }
+  freeifaddrs(all);
+  return found;
 }
 
 int listen_at(const char* host, int& port) {

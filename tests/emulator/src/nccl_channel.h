@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "nccl_reduce.h"
@@ -70,6 +71,9 @@ class Channel {
 // Sockets. -1 where it cannot be, and then errno says why.
 int listen_at(const char* host, int& port);  // port 0: sets the one that it gets
 int connect_to(const char* host, int port);
+
+// The IPv4 address of the first interface whose name begins so; that of loopback where none does.
+std::string address_of_interface(const char* prefix);
 
 // Threads of channels and of those that wait for them.
 std::atomic<int>& communication_thread_count();

@@ -45,6 +45,7 @@ Comm::Comm(int rank_, int size_, int device_, bool blocking_)
       random_(settings().seed * 0x100000001b3U + 0x6e63636cU + static_cast<std::uint64_t>(rank_)) {}
 
 void Comm::connect(const Address& address) {
+  key_ = address.key;
   ncclResult_t injected = ncclSuccess;
   switch (nccl_settings().init.next(rank, injected)) {
     case Fate::fails: throw NcclFailure{injected, "an injected failure of the initialisation"};
@@ -84,8 +85,7 @@ void Comm::later(std::function<void()> task, int max_delay_microseconds) {
     } catch (const NcclFailure& failure) {
       fail(failure.result, failure.message);
     } catch (const Failure& failure) {
-      fail(ncclUnhandledCudaError,
-           "a CUDA call failed with error " + std::to_string(failure.error));
+      fail(ncclUnhandledCudaError, words_of(failure));
     }
     const std::lock_guard lock(mutex_);
     --in_progress_;
@@ -150,6 +150,11 @@ void Comm::finalize() {
 bool Comm::idle() const {
   const std::lock_guard lock(mutex_);
   return pending_ == 0 && in_progress_ == 0;
+}
+
+bool Comm::aborted() const {
+  const std::lock_guard lock(mutex_);
+  return aborted_;
 }
 
 void Comm::abort() {

@@ -1,6 +1,7 @@
 // A communicator: one rank's part in it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -65,6 +66,8 @@ class Comm : public Member, public std::enable_shared_from_this<Comm> {
 
   void finalize();  // waits for the operations in streams
   bool idle() const;
+  bool aborted() const;
+  std::uint64_t key() const { return key_; }  // the same of all ranks; once it is connected
   // Ends what is under way and all threads of the communicator.
   void abort();
 
@@ -85,6 +88,7 @@ class Comm : public Member, public std::enable_shared_from_this<Comm> {
   bool pause(double seconds);  // false where it is aborted meanwhile
   void wait_for_abort();
 
+  std::atomic<std::uint64_t> key_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool aborted_ = false;

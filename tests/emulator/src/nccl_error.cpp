@@ -26,6 +26,10 @@ void note_nccl_error(const std::string& message) {
   last().text = message;
 }
 
+std::string words_of(const Failure& failure) {
+  return std::string("a CUDA call failed: ") + cudaGetErrorString(failure.error);
+}
+
 }  // namespace lockstep::emulator
 
 using namespace lockstep::emulator;

@@ -16,6 +16,8 @@ struct NcclFailure {
 // What ncclGetLastError says where it is asked without a communicator.
 void note_nccl_error(const std::string& message);
 
+std::string words_of(const Failure& failure);
+
 inline void require_nccl(bool condition, ncclResult_t otherwise, const std::string& message) {
   if (!condition) throw NcclFailure{otherwise, message};
 }
@@ -30,7 +32,7 @@ ncclResult_t nccl_api(Function function) {
     note_nccl_error(failure.message);
     return failure.result;
   } catch (const Failure& failure) {
-    note_nccl_error("a CUDA call failed with error " + std::to_string(failure.error));
+    note_nccl_error(words_of(failure));
     return ncclUnhandledCudaError;
   }
 }

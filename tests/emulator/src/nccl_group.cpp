@@ -122,6 +122,18 @@ ncclResult_t run(Group done) {
   return enqueue(batches_of(std::move(done.calls)));
 }
 
+// Blocking calls may wait for the other ranks' calls, which a thread that has several ranks then
+// never makes. The emulator's never wait, so they are refused.
+void require_one_rank_of_each_thread(const std::shared_ptr<Comm>& comm) {
+  thread_local std::map<std::uint64_t, std::weak_ptr<Comm>> mine;
+  if (!comm->blocking) return;
+  auto& before = mine[comm->key()];
+  const auto other = before.lock();
+  require_nccl(!other || other == comm || other->aborted(), ncclInvalidUsage,
+               "a thread with several ranks calls without ncclGroupStart and ncclGroupEnd");
+  before = comm;
+}
+
 }  // namespace
 
 void note_group_error(ncclResult_t error) {
@@ -143,6 +155,7 @@ ncclResult_t add_to_group(Call call) {
     group().calls.push_back(std::move(call));
     return ncclSuccess;
   }
+  require_one_rank_of_each_thread(call.comm);
   Group alone;
   alone.calls.push_back(std::move(call));
   return run(std::move(alone));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 
+#include "nccl_channel.h"
 #include "nccl_error.h"
 #include "nccl_remote.h"
 
@@ -122,7 +123,8 @@ ncclUniqueId make_unique_id() {
   const char* name = std::getenv("NCCL_COMM_ID");
   if (name && *name) return to_id(named_address(name));
   Address address = new_address();
-  std::strcpy(address.host, "127.0.0.1");
+  const std::string host = address_of_interface(std::getenv("NCCL_SOCKET_IFNAME"));
+  host.copy(address.host, sizeof address.host - 1);
   auto room = std::make_shared<Room>();
   room->listener = std::make_unique<Listener>(room->hub, address);
   open_room(address, std::move(room));
