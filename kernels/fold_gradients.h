@@ -30,8 +30,8 @@ struct FoldSources {
   PresentRanks present;
 };
 
-// own[i] = ((g0[i] + g1[i]) + g2[i]) + ... over the ranks present, i < n; 0 where none is. REQUIRES:
-// n a multiple of 4, all aligned to 16 bytes.
+// own[i] = ((g0[i] + g1[i]) + g2[i]) + ... over the ranks present, i < n; 0 where none is.
+// REQUIRES: n a multiple of 4, all aligned to 16 bytes.
 void fold_gradients(float* own, std::size_t n, const FoldSources& sources, cudaStream_t stream);
 
 }  // namespace lockstep

@@ -26,8 +26,7 @@ __global__ void __launch_bounds__(kReducedThreads)
   if (blockIdx.x == 0 && threadIdx.x == 0 && step.report) {
     store_release(&step.report->buckets, bucket.number + 1);
   }
-  const std::size_t i =
-      range.begin + 4 * (std::size_t{blockIdx.x} * kReducedThreads + threadIdx.x);
+  const std::size_t i = range.begin + 4 * (std::size_t{blockIdx.x} * kReducedThreads + threadIdx.x);
   if (i >= range.end || bucket.tail[kTailBadLosses] > 0.0F || diverged(*step.state)) return;
   update_four<rule>(parameters, step.scalars[step.state->batch], i,
                     *reinterpret_cast<const float4*>(parameters.gradients + i));

@@ -58,8 +58,8 @@ void unpack_bf16(const __nv_bfloat16* from, float* to, std::size_t n, cudaStream
 
 void scale_values(float* values, std::size_t n, float factor, cudaStream_t stream) {
   if (n == 0) return;
-  launch({.grid = blocks_of_four(n), .block = kWireThreads, .stream = stream},
-         scale_values_kernel, values, n, factor);
+  launch({.grid = blocks_of_four(n), .block = kWireThreads, .stream = stream}, scale_values_kernel,
+         values, n, factor);
 }
 
 }  // namespace lockstep

@@ -143,8 +143,8 @@ struct DeviceExchange {
   // Gradients are summed in every step. Else each worker steps on its own share, and parameters
   // are averaged when average() is called.
   bool of_gradients = true;
-  bool overlap = true;   // sum a bucket while later ones are still computed
-  bool ordered = false;  // ((g0 + g1) + g2) + ... per element
+  bool overlap = true;                     // sum a bucket while later ones are still computed
+  bool ordered = false;                    // ((g0 + g1) + g2) + ... per element
   GradientType type = GradientType::fp32;  // on the wire
   // The sums are part of the captured step. Safe where this process has no other GPU.
   bool captured = false;
@@ -227,8 +227,8 @@ class SharedEpochStep {
 
   // Cuts the gradients into buckets, which descend and cover everything: before the first epoch.
   virtual void use_buckets(const std::vector<Range>& buckets) = 0;
-  // Seconds, on the device, of gathering, forward, backward and exchange of the first batch; nothing
-  // is updated. Before the first epoch.
+  // Seconds, on the device, of gathering, forward, backward and exchange of the first batch;
+  // nothing is updated. Before the first epoch.
   virtual double try_step() = 0;
 
   // Queues: weights, and the optimizer's state where asked for, become the sum over all workers of

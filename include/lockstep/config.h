@@ -95,8 +95,8 @@ struct Config {
   DataPlacement data_placement = DataPlacement::automatic;  // of GPUs
   Gemm gemm = Gemm::own;                                    // of GPUs' matrix products
   bool deterministic = false;
-  double comm_timeout = 60.0;   // seconds
-  double init_timeout = 120.0;  // seconds that workers may take to find each other
+  double comm_timeout = 60.0;                    // seconds
+  double init_timeout = 120.0;                   // seconds that workers may take to find each other
   GradientType grad_dtype = GradientType::fp32;  // of gradients between GPUs
 
   std::string out;  // result folder; empty: nothing is written

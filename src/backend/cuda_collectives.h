@@ -27,10 +27,10 @@ struct Transfer {
 
 // How far a step has come, for whoever watches over hangs. Any thread.
 struct StepWatch {
-  const std::atomic<unsigned>* queued = nullptr;    // steps queued by the host, as `steps` counts
-  const std::atomic<bool>* waiting = nullptr;       // the host waits for the device
-  const unsigned* steps = nullptr;                  // done; in pinned mapped memory
-  const unsigned* buckets = nullptr;                // reduced, of the step under way; likewise
+  const std::atomic<unsigned>* queued = nullptr;  // steps queued by the host, as `steps` counts
+  const std::atomic<bool>* waiting = nullptr;     // the host waits for the device
+  const unsigned* steps = nullptr;                // done; in pinned mapped memory
+  const unsigned* buckets = nullptr;              // reduced, of the step under way; likewise
   const std::atomic<unsigned>* all_buckets = nullptr;  // of a step
 };
 

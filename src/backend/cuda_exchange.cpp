@@ -146,7 +146,8 @@ CommunicationCounters CudaExchange::counters() const {
     ++step.calls;
     for (const Range& range : bucket->ranges) {
       const bool bf16 = how_.type == GradientType::bf16 && range.begin < floats_;
-      step.bytes += static_cast<int64_t>(range.size() * (bf16 ? sizeof(__nv_bfloat16) : sizeof(float)));
+      step.bytes +=
+          static_cast<int64_t>(range.size() * (bf16 ? sizeof(__nv_bfloat16) : sizeof(float)));
     }
   }
   step.wire_bytes = 2 * (size - 1) * step.bytes / size;

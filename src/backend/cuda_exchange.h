@@ -1,10 +1,10 @@
 // The buckets of gradients of one step on their way to the other workers and back.
 #pragma once
 
+#include <cuda_bf16.h>
+
 #include <memory>
 #include <vector>
-
-#include <cuda_bf16.h>
 
 #include "backend/cuda_collectives.h"
 #include "backend/cuda_memory.h"
@@ -54,7 +54,7 @@ class CudaExchange {
   float* gradients_;
   size_t floats_;
   std::vector<std::unique_ptr<Bucket>> buckets_;
-  DeviceArray<float> received_;        // ordered: the others' slices
+  DeviceArray<float> received_;         // ordered: the others' slices
   DeviceArray<__nv_bfloat16> rounded_;  // bf16: a bucket
 };
 

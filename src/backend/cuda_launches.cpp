@@ -21,9 +21,8 @@ class OwnLaunches final : public CudaLaunches {
   }
 
   void capture_marked(int64_t, const std::vector<CudaBatch>& parts) override {
-    const bool present = std::ranges::any_of(parts, [](const CudaBatch& part) {
-      return part.rows.rows > 0;
-    });
+    const bool present =
+        std::ranges::any_of(parts, [](const CudaBatch& part) { return part.rows.rows > 0; });
     has_marked_ = present && model_.has_phases();
     if (has_marked_) marked_ = graph_of(parts, &phases_);
   }

@@ -125,7 +125,7 @@ void CudaModel::queue_gather(std::span<const CudaBatch> parts, const StepPointer
 
 // The last part's backward is left to queue_slabs().
 void CudaModel::queue_forward(std::span<const CudaBatch> parts, const StepPointers& step,
-                            Gathered gathered, cudaStream_t stream) {
+                              Gathered gathered, cudaStream_t stream) {
   const std::vector<CudaBatch> present = without_empty(parts);
   int64_t rows = 0;
   if (present.empty()) {

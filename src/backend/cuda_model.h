@@ -45,8 +45,8 @@ class CudaModel {
   void queue_gather(std::span<const CudaBatch> parts, const StepPointers& step,
                     cudaStream_t stream);
   enum class Gathered { no, yes };
-  void queue_forward(std::span<const CudaBatch> parts, const StepPointers& step,
-                     Gathered gathered, cudaStream_t stream);
+  void queue_forward(std::span<const CudaBatch> parts, const StepPointers& step, Gathered gathered,
+                     cudaStream_t stream);
   bool has_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment) const;
   void queue_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment,
                    const StepPointers& step, cudaStream_t stream);

@@ -68,8 +68,8 @@ class CudaNetwork {
                       Mode mode, cudaStream_t stream);
   void forward_loss(const CudaBatch& batch, const float* values, const LossSums& sums, Mode mode,
                     cudaStream_t stream);
-  void backward_input(size_t l, const CudaBatch& batch, const float* values,
-                      const StepState* state, cudaStream_t stream);
+  void backward_input(size_t l, const CudaBatch& batch, const float* values, const StepState* state,
+                      cudaStream_t stream);
   void backward_inputs(const CudaBatch& batch, const float* values, const StepState* state,
                        cudaStream_t stream);
   void backward_weight(const CudaBatch& batch, const UnitSlab& slab, float* gradients,

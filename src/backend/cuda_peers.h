@@ -36,9 +36,7 @@ class CudaPeers final : public SharedEpochStep {
   void average(float weight, AverageState state) override;
   void keep_replica() override;
   void restore_replica() override;
-  CommunicationCounters counters() const override {
-    return step_ ? step_->counters() : counters_;
-  }
+  CommunicationCounters counters() const override { return step_ ? step_->counters() : counters_; }
 
  private:
   CudaModel& model_;

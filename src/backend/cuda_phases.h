@@ -10,8 +10,8 @@
 
 namespace lockstep {
 
-// Of one step, captured, or queued each time by the same calls. Events cost time, so that there is a
-// step without them as well, and the one with them is run now and then.
+// Of one step, captured, or queued each time by the same calls. Events cost time, so that there is
+// a step without them as well, and the one with them is run now and then.
 class CudaPhases {
  public:
   // What follows begins a phase; what came since the last call was part of this one.

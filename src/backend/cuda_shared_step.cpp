@@ -4,16 +4,16 @@
 
 namespace lockstep {
 
-CudaSharedStep::CudaSharedStep(CudaModel& model, const ParameterLayout& layout,
-                               const EpochJob& job, const StepPointers& step, cudaStream_t stream)
+CudaSharedStep::CudaSharedStep(CudaModel& model, const ParameterLayout& layout, const EpochJob& job,
+                               const StepPointers& step, cudaStream_t stream)
     : model_(model), layout_(layout), job_(job), step_(step), stream_(stream) {
   use_buckets({layout.all()});
 }
 
 void CudaSharedStep::use_buckets(const std::vector<Range>& buckets) {
   segments_ = model_.plan_segments(buckets);
-  exchange_ = std::make_unique<CudaExchange>(job_.exchange, segments_, model_.gradients(),
-                                             layout_.size());
+  exchange_ =
+      std::make_unique<CudaExchange>(job_.exchange, segments_, model_.gradients(), layout_.size());
   for (auto& [key, captured] : steps_) make(captured);
   if (!marked_.marks) return;
   marked_.marks = std::make_unique<Marks>();

@@ -92,8 +92,9 @@ class CudaStep final : public Step, public EpochStep {
 
   StepCost cost() const override {
     const bool in_one = on_device_.updates_in_one(parts_of(0, 0));
-    StepCost cost = cuda_step_cost(model_, layout_, options_, job_.share(0).size(), job_.data->features.type,
-                                   in_one ? GradientPlace::registers : GradientPlace::memory);
+    StepCost cost =
+        cuda_step_cost(model_, layout_, options_, job_.share(0).size(), job_.data->features.type,
+                       in_one ? GradientPlace::registers : GradientPlace::memory);
     cost.kernels = static_cast<int64_t>(launches_->nodes(samples_of(0), 0));
     cost.stages = cost.kernels;  // captured from one stream: a chain
     return cost;
@@ -188,9 +189,8 @@ class CudaStep final : public Step, public EpochStep {
       all.communication = averages.communication;
       all.exposed_communication = averages.exposed_communication;
     }
-    for (const auto phase :
-         {&StepSeconds::data, &StepSeconds::compute, &StepSeconds::update,
-          &StepSeconds::communication, &StepSeconds::exposed_communication}) {
+    for (const auto phase : {&StepSeconds::data, &StepSeconds::compute, &StepSeconds::update,
+                             &StepSeconds::communication, &StepSeconds::exposed_communication}) {
       const bool known = sampled_ && launches_->has_phase(phase);
       if (known) all.*phase = scale * phase_seconds_.*phase;
     }
@@ -223,8 +223,8 @@ class CudaStep final : public Step, public EpochStep {
     }
     CudaSharedStep* shared = nullptr;
     if (job_.exchange.of_gradients) {
-      auto step = std::make_unique<CudaSharedStep>(on_device_, layout_, job_, pointers(),
-                                                   stream_.get());
+      auto step =
+          std::make_unique<CudaSharedStep>(on_device_, layout_, job_, pointers(), stream_.get());
       shared = step.get();
       launches_ = std::move(step);
     } else {

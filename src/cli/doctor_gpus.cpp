@@ -51,8 +51,9 @@ Finding judge_nccl(const std::string& version, const GpuSurvey& survey) {
   finding.detail = "not in this build: training runs on one GPU at most";
   if (survey.gpus.size() < 2) return finding;
   finding.verdict = Verdict::warn;
-  finding.remedy = "install libnccl-dev, or the Python package nvidia-nccl-cu12, and build again: "
-                   "cmake says where it looks";
+  finding.remedy =
+      "install libnccl-dev, or the Python package nvidia-nccl-cu12, and build again: "
+      "cmake says where it looks";
   return finding;
 }
 

@@ -40,8 +40,7 @@ void pause(int look) {
 
 }  // namespace
 
-NcclCommunicator::NcclCommunicator(int rank, int size, GroupHealth& health,
-                                   NcclWatchdog& watchdog)
+NcclCommunicator::NcclCommunicator(int rank, int size, GroupHealth& health, NcclWatchdog& watchdog)
     : rank_(rank), size_(size), health_(health), watchdog_(watchdog), stream_(make_stream()) {
   watchdog_.add(*this);
 }
@@ -58,8 +57,8 @@ bool NcclCommunicator::connect(const ncclUniqueId& id, Clock::time_point deadlin
   {
     const std::lock_guard lock(mutex_);
     if (ended_) throw PeerAborted();
-    check_nccl(ncclCommInitRankConfig(&comm_, size_, id, rank_, &config),
-               "ncclCommInitRankConfig", comm_);
+    check_nccl(ncclCommInitRankConfig(&comm_, size_, id, rank_, &config), "ncclCommInitRankConfig",
+               comm_);
   }
   connected_ = poll(deadline);
   return connected_;
@@ -145,8 +144,8 @@ NcclCommunicator::Progress NcclCommunicator::progress() {
   progress.done = mapped(watched_.steps);
   progress.buckets_done = mapped(watched_.buckets);
   progress.buckets = watched_.all_buckets->load(std::memory_order_relaxed);
-  progress.waiting |= watched_.waiting->load(std::memory_order_relaxed) ||
-                      progress.queued != progress.done;
+  progress.waiting |=
+      watched_.waiting->load(std::memory_order_relaxed) || progress.queued != progress.done;
   return progress;
 }
 

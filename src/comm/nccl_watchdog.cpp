@@ -20,7 +20,10 @@ constexpr std::chrono::seconds kAbortDeadline{10};
 
 NcclWatchdog::NcclWatchdog(GroupHealth& health, double timeout,
                            std::function<void(const std::string&)> give_up)
-    : health_(health), timeout_(timeout), give_up_(std::move(give_up)), thread_([this] { run(); }) {}
+    : health_(health),
+      timeout_(timeout),
+      give_up_(std::move(give_up)),
+      thread_([this] { run(); }) {}
 
 NcclWatchdog::~NcclWatchdog() {
   {
@@ -103,8 +106,8 @@ std::string NcclWatchdog::behind(unsigned queued) const {
   for (const auto& [communicator, watched] : watched_) {
     const unsigned theirs = communicator->progress().queued;
     if (static_cast<int>(queued - theirs) <= 0) continue;
-    names += fmt::format("{}rank {} (at step {})", names.empty() ? "" : ", ",
-                         communicator->rank(), theirs + 1);
+    names += fmt::format("{}rank {} (at step {})", names.empty() ? "" : ", ", communicator->rank(),
+                         theirs + 1);
   }
   return names.empty() ? "a peer: no rank of this process is behind" : names;
 }

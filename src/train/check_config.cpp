@@ -161,9 +161,10 @@ void check_gpu_options(const Config& config, Strategy strategy) {
              "leave it out, or use --device cuda");
     }
     if (config.deterministic) {
-      refuse("--grad-dtype bf16 with --deterministic: it promises the bits of serial, which "
-             "rounded gradients do not give",
-             "leave out one of them");
+      refuse(
+          "--grad-dtype bf16 with --deterministic: it promises the bits of serial, which "
+          "rounded gradients do not give",
+          "leave out one of them");
     }
   }
   if (!names_gpus(config)) return;

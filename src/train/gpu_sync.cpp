@@ -1,4 +1,5 @@
-// Synchronous SGD on several GPUs: a replica each, gradients summed by NCCL, replicas updated alike.
+// Synchronous SGD on several GPUs: a replica each, gradients summed by NCCL, replicas updated
+// alike.
 #include "train/bucket_tuner.h"
 #include "train/epochs.h"
 #include "train/gpu_team.h"

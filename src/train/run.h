@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "backend/relaxed_ops.h"
+#include "comm/device_group.h"
 #include "comm/gradient_reducer.h"
 #include "comm/stopwatch.h"
-#include "comm/device_group.h"
 #include "comm/thread_group.h"
 #include "lockstep/trainer.h"
 #include "train/epoch_book.h"

@@ -1,10 +1,11 @@
 // What each bucket of gradients waits for.
+#include "backend/gradient_segments.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <limits>
 
-#include "backend/gradient_segments.h"
 #include "comm/bucket_plan.h"
 
 namespace lockstep {
@@ -27,8 +28,8 @@ Model mlp(int64_t inputs, std::vector<int64_t> widths) {
 void expect_sound(const ParameterLayout& layout, const std::vector<GradientSegment>& segments) {
   std::vector<int> computed(layout.size()), sent(layout.size());
   for (const TensorSpec& tensor : layout.tensors()) {  // padding is always final
-    std::fill(computed.begin() + tensor.offset + tensor.size,
-              computed.begin() + tensor.range().end, 1);
+    std::fill(computed.begin() + tensor.offset + tensor.size, computed.begin() + tensor.range().end,
+              1);
   }
   for (const GradientSegment& segment : segments) {
     for (const UnitSlab& slab : segment.slabs) {
@@ -71,8 +72,7 @@ TEST(GradientSegments, EveryGradientLeavesOnceAndNotBeforeItIsComputed) {
 // 784-256: its gradient is computed in five parts, and only the last bucket waits for all of it.
 TEST(GradientSegments, ALargeLayerLeavesInSlabs) {
   const ParameterLayout layout(mlp(784, {256, 128, 10}));
-  const auto segments =
-      plan_segments(layout, plan_buckets(layout, 200'000), Slabs::allowed, 32);
+  const auto segments = plan_segments(layout, plan_buckets(layout, 200'000), Slabs::allowed, 32);
   ASSERT_EQ(segments.size(), 5U);
   for (const GradientSegment& segment : segments) EXPECT_FALSE(segment.slabs.empty());
   EXPECT_EQ(segments[0].slabs.back().layer, 0) << "the first bucket reaches into the first layer";

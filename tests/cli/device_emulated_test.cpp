@@ -184,9 +184,8 @@ TEST(EmulatedDevice, IsComparedWithOneThreadAndTheBestCpu) {
 const Words kFour = {"LOCKSTEP_EMULATOR_DEVICES=4"};
 
 Words train_on_four(const Words& more) {
-  Words words = {"train",  "--device", "cuda",  "--workers", "4",       "--hidden",
-                 "16",     "--epochs", "1",     "--samples", "256",     "--quiet",
-                 "--json"};
+  Words words = {"train",    "--device", "cuda",      "--workers", "4",       "--hidden", "16",
+                 "--epochs", "1",        "--samples", "256",       "--quiet", "--json"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -232,8 +231,8 @@ TEST(EmulatedDevice, WhatSeveralOfThemCannotDoIsAUsageError) {
 TEST(EmulatedDevice, SeveralOfThemEndTogether) {
   constexpr int kCommunicationError = 5;
   const auto ended = [](const std::string& fault, const Words& more) {
-    const ProcessResult result = run_program(
-        train_on_four(more), {kFour[0], fault, "LOCKSTEP_EMULATOR_FAULT_RANK=2"});
+    const ProcessResult result =
+        run_program(train_on_four(more), {kFour[0], fault, "LOCKSTEP_EMULATOR_FAULT_RANK=2"});
     return std::pair(result.exit_code, result.document()["error"]["message"].get<std::string>());
   };
   using ::testing::Pair;

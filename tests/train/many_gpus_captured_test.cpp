@@ -1,5 +1,5 @@
-// A step that is captured with its collectives, as one process a GPU runs it. Here the processes are
-// threads, which the emulator's NCCL lets capture at the same time.
+// A step that is captured with its collectives, as one process a GPU runs it. Here the processes
+// are threads, which the emulator's NCCL lets capture at the same time.
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -50,8 +50,8 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     options.max_batch = kBatch;
     options.optimizer.momentum = 0.9;
     const auto backend = make_cuda_backend(communicator.rank());
-    const auto step = backend->compile(model_, layout, dataset_.normalization,
-                                       {values, {}, state}, options);
+    const auto step =
+        backend->compile(model_, layout, dataset_.normalization, {values, {}, state}, options);
     exchange.communicator = &communicator;
     EpochJob job;
     job.data = &dataset_.train;
@@ -68,8 +68,8 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     for (uint32_t epoch = 0; epoch < 2; ++epoch) {
       std::vector<UpdateScalars> scalars;
       for (int64_t k = 0; k < batches; ++k) {
-        scalars.push_back(update_scalars(options.optimizer, 0.05, epoch * batches + k,
-                                         job.batch(k).size()));
+        scalars.push_back(
+            update_scalars(options.optimizer, 0.05, epoch * batches + k, job.batch(k).size()));
       }
       epochs.begin_epoch({epoch, 0, epoch * batches, scalars});
       for (int64_t k = 0; k < batches; ++k) epochs.train_next();

@@ -22,8 +22,7 @@ const std::vector<Case>& optimizers() {
   static const std::vector<Case> cases = {
       {"sgd with decay", [](Config& c) { c.optimizer.weight_decay = 0.01; }},
       {"momentum", [](Config& c) { c.optimizer.momentum = 0.9; }},
-      {"adam with dropout",
-       [](Config& c) {
+      {"adam with dropout", [](Config& c) {
          c.optimizer.kind = OptimizerKind::adam;
          c.optimizer.learning_rate = 1e-3;
          c.model.dropout = 0.3;
@@ -46,8 +45,7 @@ class ManyGpusExact : public testing::ManyGpusTest {
     ASSERT_EQ(sync.result.epochs.size(), serial.result.epochs.size());
     EXPECT_NEAR(sync.result.epochs.back().train_loss, serial.result.epochs.back().train_loss,
                 1e-12);
-    EXPECT_EQ(sync.result.epochs.back().train_accuracy,
-              serial.result.epochs.back().train_accuracy);
+    EXPECT_EQ(sync.result.epochs.back().train_accuracy, serial.result.epochs.back().train_accuracy);
     testing::expect_close(sync.checkpoint.state.span(), serial.checkpoint.state.span(), 0.0);
   }
 };
@@ -61,7 +59,8 @@ TEST_F(ManyGpusExact, DeterministicIsSerialForEveryOptimizer) {
 
 TEST_F(ManyGpusExact, DeterministicIsSerialWhateverLeavesWhen) {
   const Dataset dataset = make_dataset(101, 40, 5);
-  for (const double megabytes : {0.0, 0.0005, 0.002, 1.0, std::numeric_limits<double>::infinity()}) {
+  for (const double megabytes :
+       {0.0, 0.0005, 0.002, 1.0, std::numeric_limits<double>::infinity()}) {
     for (const Toggle overlap : {Toggle::on, Toggle::off}) {
       const Change job = [&](Config& c) {
         c.model.hidden = {70, 33};  // slabs of whole tiles, and less

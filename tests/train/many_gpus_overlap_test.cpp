@@ -75,7 +75,8 @@ TEST_F(ManyGpusOverlap, SixEqualLayersHideMostOfIt) {
   EXPECT_GT(after, 0.8) << "without overlap nothing is hidden";
 }
 
-// Most of its parameters are the first layer's, whose gradient is computed last: it leaves in slabs.
+// Most of its parameters are the first layer's, whose gradient is computed last: it leaves in
+// slabs.
 TEST_F(ManyGpusOverlap, SlabsHideMostOfItWhereTheFirstLayerIsTheLargest) {
   if (testing::under_thread_sanitizer()) GTEST_SKIP() << "measures";
   const Dataset dataset = make_dataset(96, 784, 10);

@@ -1,11 +1,12 @@
 // Whole trainings on several GPUs: the results of one GPU and of the CPU within rounding.
+#include "many_gpus.h"
+
 #include <gtest/gtest.h>
 
 #include <limits>
 
 #include "checkpoint_fixture.h"
 #include "lockstep/error.h"
-#include "many_gpus.h"
 
 namespace lockstep {
 namespace {
