@@ -125,7 +125,13 @@ std::vector<float> sum_of(const std::vector<std::vector<float>>& ranks, std::uin
   return sums;
 }
 
-// 1 and -1 of two ranks leave what the others' small values then come to.
+// (1 + 2^24) - 2^24 is 0 in float32; any other order gives 1.
+TEST_F(NcclCollectiveTest, no_element_is_summed_in_the_order_of_ranks) {
+  const std::vector<float> large(2000, 16777216.0F), negative(2000, -16777216.0F);
+  EXPECT_EQ(sum_of({std::vector<float>(2000, 1.0F), large, negative}, 5),
+            std::vector<float>(2000, 1.0F));
+}
+
 TEST_F(NcclCollectiveTest, the_order_of_summation_is_not_that_of_ranks) {
   const auto by_rank = [](const std::vector<std::vector<float>>& ranks) {
     std::vector<float> sums = ranks[0];

@@ -216,6 +216,15 @@ TEST_F(NcclProcessTest, a_process_that_dies_is_a_remote_error_of_the_others) {
   }
 }
 
+TEST_F(NcclProcessTest, a_rank_that_aborts_is_no_error_of_the_others) {
+  const Environment environment{{"NCCL_COMM_ID", free_port()}};
+  std::vector<std::unique_ptr<Process>> processes;
+  for (int rank = 0; rank < 3; ++rank) {
+    processes.push_back(start("abort_last", rank, 1, 3, environment));
+  }
+  expect_all(processes);
+}
+
 TEST_F(NcclProcessTest, a_process_that_is_stopped_does_not_hold_up_abort) {
   const Environment environment{{"NCCL_COMM_ID", free_port()}};
   std::vector<std::unique_ptr<Process>> processes;

@@ -83,18 +83,37 @@ void lose_the_last_rank(const Rank& r, bool first) {
   check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
 }
 
-// The last rank stops; the others abort all the same, with more to send than a socket takes.
+// The last rank aborts, which is no error of the others: they wait for it.
+void abort_the_last_rank(const Rank& r) {
+  auto* values = on_device(std::vector<float>(kCount, 1.0F));
+  r.all_reduce(values, values, kCount);
+  check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
+  if (r.rank < r.size - 1) {
+    r.all_reduce(values, values, kCount);
+    for (int i = 0; i < 300; ++i) {
+      check(settle(r.comm), "asynchronous error");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    require(cudaStreamQuery(r.stream) == cudaErrorNotReady, "nothing is pending");
+  }
+  check(ncclCommAbort(r.comm), "ncclCommAbort");
+  check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
+}
+
+// The last rank stops, with an answer on the way to it that is more than a socket takes; the others
+// abort all the same.
 void stop_the_last_rank(const Rank& r) {
-  constexpr std::size_t kMany = 16 << 20;
+  constexpr std::size_t kMany = 8 << 20;
   auto* values = on_device<float>(kMany);
   r.all_reduce(values, values, 1);
   check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
   if (r.rank == r.size - 1) {
     check(ncclAllReduce(values, values, kMany, ncclFloat32, ncclSum, r.comm, r.stream), "reduce");
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // until it is sent
     raise(SIGSTOP);
     return;
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1000));
   r.all_reduce(values, values, kMany);
   r.all_reduce(values, values, kMany);
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -106,6 +125,7 @@ void work(const std::string& name, const Rank& r) {
   if (name == "reduce") reduce_and_send(r);
   if (name == "lose_last") lose_the_last_rank(r, false);
   if (name == "lose_first") lose_the_last_rank(r, true);
+  if (name == "abort_last") abort_the_last_rank(r);
   if (name == "stop_last") stop_the_last_rank(r);
 }
 

@@ -102,11 +102,12 @@ TEST_F(NcclStreamTest, one_communicator_keeps_its_order_in_several_streams) {
   emulator::set_delays(1000, 2);
   run(2, true, [](const Rank& r) {
     std::vector<float*> values;
+    std::vector<Rank> ranks;
     for (std::size_t i = 0; i < 8; ++i) {
       values.push_back(on_device(std::vector<float>(i + 1, 1.0F)));
-      const Rank other{r.rank, r.size, r.comm, new_stream()};
-      other.all_reduce(values[i], values[i], i + 1);
+      ranks.push_back({r.rank, r.size, r.comm, new_stream()});
     }
+    for (std::size_t i = 0; i < 8; ++i) ranks[i].all_reduce(values[i], values[i], i + 1);
     for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(from_device(values[i], i + 1)[i], 2.0F);
   });
 }
