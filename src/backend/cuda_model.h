@@ -21,9 +21,9 @@ class CudaModel {
   CudaModel(const Model& model, const ParameterLayout& layout, const StepMemory& memory,
             const StepOptions& options, cudaStream_t stream);
 
-  // Makes ready for steps of parts of `rows` rows: before one is captured.
-  void prepare(int64_t rows) {
-    if (network_) network_->prepare(rows);
+  // Makes ready for steps of parts of `rows` rows in `stream`: before one is captured.
+  void prepare(int64_t rows, cudaStream_t stream) {
+    if (network_) network_->prepare(rows, stream);
   }
 
   std::vector<ProductChoice> products() const {

@@ -197,7 +197,7 @@ class CudaStep final : public Step, public EpochStep {
 
   Graph capture(int64_t k, int slot, CudaPhases* phases) {
     const std::vector<CudaBatch> parts = parts_of(k, slot);
-    for (const CudaBatch& part : parts) on_device_.prepare(part.rows.rows);
+    for (const CudaBatch& part : parts) on_device_.prepare(part.rows.rows, stream_.get());
     return {stream_.get(), [&] {
               const StepPointers step{state_.data(), scalars_.data(), report_.device()};
               on_device_.queue_step(parts, step, phases, stream_.get());
