@@ -46,6 +46,9 @@ class CudaModel {
   // Copies weights and state to the StepMemory; returns when they are there.
   void write_back(cudaStream_t stream) const;
 
+  // Of each tensor; returns when they are known.
+  std::vector<ValueSummary> summarize_weights(cudaStream_t stream) const;
+
  private:
   ParameterPointers parameters() const;
   LogisticModel logistic(const CudaBatch& batch) const;

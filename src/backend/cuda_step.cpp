@@ -142,6 +142,10 @@ class CudaStep final : public Step, public EpochStep {
 
   int64_t first_bad_step() const override { return first_bad_step_; }
 
+  std::vector<ValueSummary> summarize_weights() override {
+    return on_device_.summarize_weights(stream_.get());
+  }
+
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
     if (!batch.contiguous) not_on_gpus("evaluation of scattered samples");
     BatchMetrics metrics;
