@@ -14,7 +14,7 @@ build_packages=(
   zlib1g-dev libssl-dev 'libcurl4-openssl-dev|libcurl4-gnutls-dev'
   libgtest-dev libgmock-dev libbenchmark-dev ca-certificates)
 test_packages=(python3:python3)
-ci_packages=(clang-format:clang-format python3-venv libboost-context-dev
+ci_packages=(clang-format:clang-format python3-venv libboost-context-dev libthrust-dev
   qemu-user:qemu-x86_64)
 tidy_packages=(clang-tidy:clang-tidy)
 

@@ -179,6 +179,12 @@ struct StepCost {
   double flop = 0.0;
 };
 
+// What an array of floats holds.
+struct ValueSummary {
+  int64_t not_finite = 0;  // how many are NaN or infinite
+  float largest = 0.0F;    // magnitude of the others
+};
+
 // What an EpochStep took besides its steps.
 struct EpochStepSetUp {
   double transfer_seconds = 0.0;  // copies between host and device that no step waits for
@@ -213,6 +219,10 @@ class EpochStep {
   // The first step, counted since training began, whose loss was not finite: nothing was updated in
   // it and since. -1 where there was none.
   virtual int64_t first_bad_step() const = 0;
+
+  // Of the weights of each tensor, in the layout's order, once all steps that are queued have
+  // ended.
+  virtual std::vector<ValueSummary> summarize_weights() = 0;
 
   // This step as one of several that train together, or null: EpochJob::exchange has nobody.
   virtual SharedEpochStep* shared_step() { return nullptr; }

@@ -39,7 +39,7 @@ class OwnLaunches final : public CudaLaunches {
 
  private:
   Graph graph_of(const std::vector<CudaBatch>& parts, CudaPhases* phases) {
-    for (const CudaBatch& part : parts) model_.prepare(part.rows.rows);
+    for (const CudaBatch& part : parts) model_.prepare(part.rows.rows, stream_);
     return {stream_, [&] { model_.queue_step(parts, step_, phases, stream_); }};
   }
 

@@ -8,6 +8,7 @@
 #include "kernels/add_gradients.h"
 #include "kernels/gemm_plan.h"
 #include "kernels/shared_step.h"
+#include "kernels/value_summary.h"
 
 namespace lockstep {
 
@@ -201,6 +202,14 @@ void CudaModel::evaluate(const CudaBatch& batch, std::span<float> logits, BatchM
 void CudaModel::write_back(cudaStream_t stream) const {
   values_.download(memory_.values, stream);
   states_.download(memory_.state, stream);
+}
+
+std::vector<ValueSummary> CudaModel::summarize_weights(cudaStream_t stream) const {
+  std::vector<ValueSummary> summaries;
+  for (const TensorSpec& tensor : layout_.tensors()) {
+    summaries.push_back(summarize(values_.data() + tensor.offset, tensor.size, stream));
+  }
+  return summaries;
 }
 
 }  // namespace lockstep

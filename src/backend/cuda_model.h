@@ -21,9 +21,9 @@ class CudaModel {
   CudaModel(const Model& model, const ParameterLayout& layout, const StepMemory& memory,
             const StepOptions& options, cudaStream_t stream);
 
-  // Makes ready for steps of parts of `rows` rows: before one is captured.
-  void prepare(int64_t rows) {
-    if (network_) network_->prepare(rows);
+  // Makes ready for steps of parts of `rows` rows in `stream`: before one is captured.
+  void prepare(int64_t rows, cudaStream_t stream) {
+    if (network_) network_->prepare(rows, stream);
   }
 
   std::vector<ProductChoice> products() const {
@@ -66,6 +66,9 @@ class CudaModel {
 
   // Copies weights and state to the StepMemory; returns when they are there.
   void write_back(cudaStream_t stream) const;
+
+  // Of each tensor; returns when they are known.
+  std::vector<ValueSummary> summarize_weights(cudaStream_t stream) const;
 
  private:
   ParameterPointers parameters() const;

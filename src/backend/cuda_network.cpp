@@ -89,6 +89,7 @@ LinearForward CudaNetwork::forward_pass(size_t l, const CudaBatch& batch, const 
 
 void CudaNetwork::forward_hidden(const CudaBatch& batch, const float* values,
                                  const StepState* state, Mode mode, cudaStream_t stream) {
+  linear_.ops->begin_step();
   if (mode == Mode::train) {
     dropout_rows(mask(plan_.input_dropout, state), input_, batch.rows.rows,
                  plan_.stages.front().inputs, stream);
@@ -231,7 +232,7 @@ std::vector<LinearUpdateLayer> CudaNetwork::update_layers() const {
 
 void CudaNetwork::evaluate(const CudaBatch& batch, const float* values, BatchMetrics* metrics,
                            cudaStream_t stream) {
-  prepare(batch.rows.rows);
+  prepare(batch.rows.rows, stream);
   forward_hidden(batch, values, nullptr, Mode::evaluate, stream);
   if (batch.data->labels) {
     const LossSums sums{.scratch = scratch_, .metrics = metrics, .state = nullptr};

@@ -23,7 +23,9 @@ class CudaNetwork {
               LossScratch* scratch);
 
   // Makes ready for gradients() of batches of `rows` rows: before one is captured.
-  void prepare(int64_t rows) { linear_.ops->prepare(static_cast<int>(rows)); }
+  void prepare(int64_t rows, cudaStream_t stream) {
+    linear_.ops->prepare(static_cast<int>(rows), stream);
+  }
 
   // The batch's rows, converted, for what follows. `state` is null for consecutive rows.
   void gather(const CudaBatch& batch, const StepState* state, cudaStream_t stream);

@@ -36,7 +36,7 @@ void CudaSharedStep::capture_marked(int64_t samples, const std::vector<CudaBatch
 }
 
 void CudaSharedStep::make(Captured& captured) {
-  for (const CudaBatch& part : captured.parts) model_.prepare(part.rows.rows);
+  for (const CudaBatch& part : captured.parts) model_.prepare(part.rows.rows, stream_);
   captured.pieces.clear();
   if (!job_.exchange.captured) {
     queue(captured, Pass::pieces, End::update);

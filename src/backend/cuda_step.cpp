@@ -1,11 +1,10 @@
 #include "backend/cuda_step.h"
 
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "backend/cuda_feed.h"
 #include "backend/cuda_model.h"
 #include "backend/cuda_peers.h"
+#include "backend/cuda_report.h"
 #include "lockstep/error.h"
 
 namespace lockstep {
@@ -27,10 +27,6 @@ static_assert(kStepsAhead < StepReport::kRecords);
 
 // One in so many steps is replayed with events between its phases.
 constexpr int64_t kPhasesEvery = 64;
-
-BatchMetrics difference(const BatchMetrics& a, const BatchMetrics& b) {
-  return {a.loss - b.loss, a.correct - b.correct, a.count - b.count};
-}
 
 [[noreturn]] void not_on_gpus(const char* what) {
   throw Error(ErrorKind::device, std::string(what) + " is not in this version on GPUs",
@@ -103,7 +99,6 @@ class CudaStep final : public Step, public EpochStep {
   void begin_epoch(const EpochPlan& plan) override {
     epoch_ = plan.epoch;
     batch_ = plan.first_batch;
-    returned_ = {};
     if (peers_) state_.upload({std::array<StepState, 1>{}}, stream_.get());  // after try_step()
     scalars_.upload(plan.scalars, stream_.get());
     start_epoch(
@@ -114,11 +109,9 @@ class CudaStep final : public Step, public EpochStep {
          .batch = plan.first_batch,
          .step = plan.first_step},
         stream_.get());
-    // Nothing is under way.
     next_step_ = plan.first_step;
-    seen_ = static_cast<unsigned>(next_step_);
-    std::atomic_ref(report_.host()->steps).store(seen_, std::memory_order_release);
-    if (peers_) peers_->queued(seen_);
+    report_.begin(next_step_);
+    if (peers_) peers_->queued(static_cast<unsigned>(next_step_));
   }
 
   BatchMetrics train_next() override {
@@ -157,7 +150,11 @@ class CudaStep final : public Step, public EpochStep {
     transfer_seconds_ += copying.passed();
   }
 
-  int64_t first_bad_step() const override { return first_bad_step_; }
+  int64_t first_bad_step() const override { return report_.first_bad_step(); }
+
+  std::vector<ValueSummary> summarize_weights() override {
+    return on_device_.summarize_weights(stream_.get());
+  }
 
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
     if (!batch.contiguous) not_on_gpus("evaluation of scattered samples");
@@ -230,7 +227,7 @@ class CudaStep final : public Step, public EpochStep {
     } else {
       launches_ = make_own_launches(on_device_, pointers(), stream_.get());
     }
-    peers_ = std::make_unique<CudaPeers>(on_device_, job_, shared, *report_.host(), *feed_,
+    peers_ = std::make_unique<CudaPeers>(on_device_, job_, shared, report_.host(), *feed_,
                                          stream_.get());
   }
 
@@ -240,14 +237,9 @@ class CudaStep final : public Step, public EpochStep {
            samples_of(batch_) == samples_of(0);
   }
 
-  // Steps that have ended since training began, modulo 2^32 as all counts below.
-  unsigned done() const {
-    return std::atomic_ref(report_.host()->steps).load(std::memory_order_acquire);
-  }
-
   void wait_for_room() const {
     constexpr int kLooks = 1000;  // between questions whether the device is well
-    for (int look = 1; static_cast<unsigned>(next_step_) - done() >= kStepsAhead; ++look) {
+    for (int look = 1; static_cast<unsigned>(next_step_) - report_.done() >= kStepsAhead; ++look) {
       std::this_thread::yield();
       if (look % kLooks != 0) continue;
       if (peers_) peers_->check();
@@ -267,28 +259,10 @@ class CudaStep final : public Step, public EpochStep {
 
   // Metrics of the epoch's steps that have ended, without those returned before.
   BatchMetrics known_since() {
-    const unsigned steps = done();
-    if (steps == seen_) return {};
-    seen_ = steps;
-    const int64_t last = next_step_ - static_cast<unsigned>(next_step_ - steps) - 1;
-    if (marked_step_ < last) read_phases();
-    check_samples();
-    const StepRecord& record = report_.host()->of(last);
-    first_bad_step_ = record.first_bad_step;
-    const BatchMetrics fresh = difference(record.metrics, returned_);
-    returned_ = record.metrics;
-    return fresh;
-  }
-
-  // Of shares: all workers have the same data, seed and batch, or the sum of their gradients is not
-  // that of a batch.
-  void check_samples() const {
-    const int64_t wrong = std::atomic_ref(report_.host()->wrong_step).load();
-    if (wrong < 0) return;
-    throw Error(ErrorKind::communication,
-                "the workers' shares of step " + std::to_string(wrong + 1) + " add up to " +
-                    std::to_string(std::llround(report_.host()->wrong_samples)) + " samples",
-                "start every rank with the same data, batch and seed");
+    const std::optional<int64_t> latest = report_.latest(next_step_);
+    if (!latest) return {};
+    if (marked_step_ < *latest) read_phases();
+    return report_.take(*latest);
   }
 
   const Model& model_;
@@ -300,7 +274,7 @@ class CudaStep final : public Step, public EpochStep {
   DeviceArray<StepState> state_;
   DeviceArray<UpdateScalars> scalars_;  // one for each batch of an epoch
   DeviceArray<BatchMetrics> evaluation_;
-  MappedValue<StepReport> report_;
+  CudaReport report_;
 
   EpochJob job_;
   std::unique_ptr<CudaFeed> feed_;
@@ -312,9 +286,6 @@ class CudaStep final : public Step, public EpochStep {
   int64_t batch_ = 0;      // next of the epoch
   int64_t next_step_ = 0;  // since training began
   int64_t launched_ = 0;   // by this object
-  unsigned seen_ = 0;      // of the report's steps
-  int64_t first_bad_step_ = -1;
-  BatchMetrics returned_;  // of the epoch
   StepSeconds phase_seconds_{.communication = 0.0, .exposed_communication = 0.0};
   int64_t sampled_ = 0;       // marked steps in phase_seconds_
   int64_t marked_step_ = -1;  // the one under way

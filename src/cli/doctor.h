@@ -45,7 +45,8 @@ Finding judge_gpu(const Gpu& gpu, const GpuDiagnosis& diagnosis);
 Finding judge_gpu_memory(const Gpu& gpu, const GpuMemory& memory);
 Finding judge_gpu_sharing(const Gpu& gpu);
 Finding judge_ecc(const Gpu& gpu);
-Finding describe_clocks(const Gpu& gpu);
+// `measured`: at light work; 0: not measured.
+Finding judge_clocks(const Gpu& gpu, double measured_mhz);
 // Opens the GPU.
 std::vector<Finding> examine_gpu(const Gpu& gpu);
 

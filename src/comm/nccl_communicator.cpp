@@ -156,7 +156,7 @@ std::string NcclCommunicator::async_error() {
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked != ncclSuccess) state = asked;
   if (state == ncclSuccess || state == ncclInProgress) return {};
-  return describe_nccl(state, comm_);
+  return ncclGetErrorString(state);
 }
 
 void NcclCommunicator::abort() noexcept {

@@ -68,7 +68,8 @@ std::vector<int> workers_processors(const Run& run) {
 void warn_of_sharing(const Run& run, size_t processors) {
   const auto workers = static_cast<size_t>(run.resolved.workers);
   const size_t threads = workers * static_cast<size_t>(run.config.threads);
-  if (!run.observer.on_warning || threads <= processors) return;
+  const bool on_gpus = run.resolved.device.on_gpu();  // a thread only drives one
+  if (!run.observer.on_warning || on_gpus || threads <= processors) return;
   run.observer.on_warning(
       fmt::format("{} {} share {} processors: they take turns, and no speedup can be expected",
                   threads, threads == workers ? "workers" : "threads", processors));

@@ -335,5 +335,26 @@ TEST(EmulatedDevice, DryRunCountsWhatAStepDoes) {
                   .is_null());
 }
 
+// Gather, two layers, the last with the loss, two input gradients, all weights; dropout of the
+// input and another layer.
+TEST(EmulatedDevice, HasFewStagesInAStepOfASmallBatch) {
+  const auto kernels = [](const Words& job) {
+    Words words = {"train",
+                   "--device",
+                   "cuda",
+                   "--dry-run",
+                   "--json",
+                   "--data",
+                   "synthetic:n=1000,d=784,classes=10"};
+    words.insert(words.end(), job.begin(), job.end());
+    const ProcessResult result = run_program(words, {"LOCKSTEP_EMULATOR_MULTIPROCESSORS=132"});
+    return result.document()["dry_run"]["gpu_step"]["kernels"].get<int>();
+  };
+  EXPECT_EQ(kernels({"--model", "mlp", "--hidden", "256,128", "--batch-size", "256"}), 7);
+  EXPECT_EQ(kernels({"--model", "mlp", "--hidden", "512,256,128", "--dropout", "0.2", "--optimizer",
+                     "adam", "--lr", "0.001", "--batch-size", "32"}),
+            9);
+}
+
 }  // namespace
 }  // namespace lockstep::testing

@@ -179,6 +179,9 @@ void run(unsigned grid, std::size_t shared_bytes, void (*kernel)(Parameters...),
          arguments...);
 }
 
+// All others free at the end.
+const std::string kNotFreed = "not_freed";
+
 const std::map<std::string, std::function<void()>>& cases() {
   static const std::map<std::string, std::function<void()>> all = {
       {"barrier", [] { run(4, 128, reverse_in_block, on_device<float>(128)); }},
@@ -212,6 +215,7 @@ const std::map<std::string, std::function<void()>>& cases() {
       {"beyond_allocation", [] { run(1, 0, write_beyond, on_device<float>(32)); }},
       {"beyond_shared", [] { run(1, 128, write_beyond_shared, on_device<float>(1)); }},
       {"host_reads_device", read_device_memory_on_host},
+      {kNotFreed, [] { (void)on_device<float>(3); }},
   };
   return all;
 }
@@ -224,5 +228,6 @@ int main(int count, char** arguments) {
   lockstep::emulator::reset();
   lockstep::test::cases().at(arguments[1])();
   lockstep::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  if (arguments[1] != lockstep::test::kNotFreed) lockstep::emulator::reset();
   return 0;
 }

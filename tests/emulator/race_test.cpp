@@ -48,6 +48,14 @@ TEST(RaceTest, nothing_is_reported_of_what_is_right) {
   }
 }
 
+TEST(RaceTest, memory_that_is_not_freed_at_exit_is_an_error) {
+  constexpr int kNotFreed = 70;
+  const Ending ending = run_case("not_freed");
+  EXPECT_EQ(ending.code, kNotFreed) << ending.output;
+  EXPECT_NE(ending.output.find("not freed at exit: 12 bytes of device memory"), std::string::npos)
+      << ending.output;
+}
+
 TEST(RaceTest, thread_sanitizer_reports_races_of_kernels) {
   if (!emulator::under_thread_sanitizer()) GTEST_SKIP() << "not built with ThreadSanitizer";
   expect_report("no_barrier", "reverse_without_barrier");

@@ -2,11 +2,15 @@
 // are threads, which the emulator's NCCL lets capture at the same time.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <mutex>
 #include <thread>
 
 #include "backend/cuda_collectives.h"
 #include "comm/bucket_plan.h"
+#include "comm/wait.h"
 #include "lockstep/backend.h"
+#include "lockstep/error.h"
 #include "many_gpus.h"
 
 namespace lockstep {
@@ -20,19 +24,26 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
 
   // Weights after two epochs of `workers` steps that work together.
   std::vector<float> weights_after(int workers, const DeviceExchange& exchange,
-                                   double bucket_bytes) const {
+                                   double bucket_bytes) {
+    failed_ = false;
     const auto group = make_device_group({.id = new_device_group_id(),
                                           .members = workers,
                                           .world_size = workers,
-                                          .stopped = [] { return false; },
+                                          .stopped = [&] { return failed_.load(); },
                                           .give_up = {}});
     std::vector<std::vector<float>> results(static_cast<size_t>(workers));
     std::vector<std::thread> threads;
     for (int rank = 0; rank < workers; ++rank) {
       threads.emplace_back([&, rank] {
-        (void)gpu_memory(rank);
-        const auto communicator = group->join(rank);
-        results[rank] = train(*communicator, exchange, bucket_bytes);
+        try {
+          (void)gpu_memory(rank);
+          const auto communicator = group->join(rank);
+          results[rank] = train(*communicator, exchange, bucket_bytes);
+        } catch (const PeerAborted&) {
+        } catch (const Error& error) {
+          const std::lock_guard lock(mutex_);
+          error_ = error.what();
+        }
       });
     }
     for (std::thread& thread : threads) thread.join();
@@ -40,9 +51,14 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     return results[0];
   }
 
+  int64_t other_batch_of_rank_1_ = 0;  // 0: the same
+  std::string error_;
+  std::mutex mutex_;
+  std::atomic<bool> failed_{false};
+
  private:
   std::vector<float> train(DeviceCommunicator& communicator, DeviceExchange exchange,
-                           double bucket_bytes) const {
+                           double bucket_bytes) {
     const ParameterLayout layout(model_);
     std::vector<float> values(layout.size()), state(layout.size());
     initialize(model_, layout, 1, values);
@@ -57,6 +73,8 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     job.data = &dataset_.train;
     job.sampler = &sampler_;
     job.global_batch = kBatch;
+    if (communicator.rank() == 1 && other_batch_of_rank_1_)
+      job.global_batch = other_batch_of_rank_1_;
     job.rank = communicator.rank();
     job.world_size = communicator.size();
     job.exchange = exchange;
@@ -64,16 +82,11 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     epochs.prepare(job);
     epochs.shared_step()->use_buckets(plan_buckets(layout, bucket_bytes));
     EXPECT_GT(epochs.shared_step()->try_step(), 0.0);
-    const int64_t batches = sampler_.batches(kBatch);
-    for (uint32_t epoch = 0; epoch < 2; ++epoch) {
-      std::vector<UpdateScalars> scalars;
-      for (int64_t k = 0; k < batches; ++k) {
-        scalars.push_back(
-            update_scalars(options.optimizer, 0.05, epoch * batches + k, job.batch(k).size()));
-      }
-      epochs.begin_epoch({epoch, 0, epoch * batches, scalars});
-      for (int64_t k = 0; k < batches; ++k) epochs.train_next();
-      epochs.settle();
+    try {
+      train_epochs(epochs, job, options.optimizer);
+    } catch (...) {
+      failed_ = true;  // peers are to leave their sums before anything here waits for the device
+      throw;
     }
     const StepSeconds seconds = step->seconds();
     EXPECT_GT(seconds.communication, 0.0);
@@ -82,10 +95,32 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     return values;
   }
 
+  void train_epochs(EpochStep& epochs, const EpochJob& job,
+                    const OptimizerConfig& optimizer) const {
+    const int64_t batches = sampler_.batches(job.global_batch);
+    for (uint32_t epoch = 0; epoch < 2; ++epoch) {
+      std::vector<UpdateScalars> scalars;
+      for (int64_t k = 0; k < batches; ++k) {
+        scalars.push_back(
+            update_scalars(optimizer, 0.05, epoch * batches + k, job.batch(k).size()));
+      }
+      epochs.begin_epoch({epoch, 0, epoch * batches, scalars});
+      for (int64_t k = 0; k < batches; ++k) epochs.train_next();
+      epochs.settle();
+    }
+  }
+
   const Dataset dataset_ = make_dataset();
   const Model model_ = make_model(testing::small_config().model, 13, 4);
   const Sampler sampler_{203, 1, Shuffle::epoch};
 };
+
+// A rank with another batch would train on something else: the sum of samples tells.
+TEST_F(ManyGpusCaptured, SharesThatDoNotMakeUpABatchAreAnError) {
+  other_batch_of_rank_1_ = 20;
+  EXPECT_EQ(weights_after(2, {}, 1e9), std::vector<float>());
+  EXPECT_NE(error_.find("add up to 22 samples"), std::string::npos) << error_;
+}
 
 TEST_F(ManyGpusCaptured, AStepWithItsCollectivesInOneGraphGivesTheSameBits) {
   for (const int workers : {2, 4}) {

@@ -52,8 +52,9 @@ class ManyGpusExact : public testing::ManyGpusTest {
 
 TEST_F(ManyGpusExact, DeterministicIsSerialForEveryOptimizer) {
   const Dataset dataset = make_dataset();
-  for (const auto& [name, change] : optimizers()) {
-    for (const int workers : {2, 3, 4, 8}) expect_serials(dataset, workers, change, name);
+  for (const auto& [name, change] : optimizers()) expect_serials(dataset, 3, change, name);
+  for (const int workers : {2, 4, 8}) {
+    expect_serials(dataset, workers, optimizers().back().change, optimizers().back().name);
   }
 }
 
@@ -69,17 +70,15 @@ TEST_F(ManyGpusExact, DeterministicIsSerialWhateverLeavesWhen) {
         c.optimizer.momentum = 0.9;
         c.epochs = 1;
       };
-      for (const int workers : {2, 3}) {
-        expect_serials(dataset, workers, job, "buckets of " + std::to_string(megabytes) + " MB");
-      }
+      expect_serials(dataset, 3, job, "buckets of " + std::to_string(megabytes) + " MB");
     }
   }
 }
 
-// Batches of 5 for 8 workers; of one sample; and one batch of everything.
+// Batches of 5 for 8 workers, and of one sample.
 TEST_F(ManyGpusExact, DeterministicIsSerialWhereSharesAreEmpty) {
   const Dataset dataset = make_dataset(23);
-  for (const int64_t batch : {5, 1, 23}) {
+  for (const int64_t batch : {5, 1}) {
     for (const int workers : {2, 4, 8}) {
       expect_serials(
           dataset, workers,

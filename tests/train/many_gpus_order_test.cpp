@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "emulator/communication.h"
@@ -47,6 +48,12 @@ class ManyGpusOrder : public testing::ManyGpusTest {
   const Dataset dataset_ = make_dataset(97);
 };
 
+// LOCKSTEP_TEST_SEEDS asks for more.
+int seeds_of(int workers) {
+  if (const char* asked = std::getenv("LOCKSTEP_TEST_SEEDS")) return std::stoi(asked);
+  return testing::under_thread_sanitizer() ? 2 : 20 / workers;
+}
+
 const std::map<std::string, Change> kJobs = {
     {"folded in rank order", [](Config& c) { c.bucket_mb = 0.0005; }},
     {"after backward",
@@ -60,8 +67,7 @@ TEST_F(ManyGpusOrder, EveryOrderGivesTheSameBits) {
   for (const auto& [name, job] : kJobs) {
     for (const int workers : {2, 4, 8}) {
       const std::string expected = sha_of(workers, 1, job);
-      const int seeds = testing::under_thread_sanitizer() ? 2 : 20 / workers;
-      for (int seed = 2; seed < 2 + seeds; ++seed) {
+      for (int seed = 2; seed < 2 + seeds_of(workers); ++seed) {
         emulator::set_delays(seed % 2 == 0 ? 100 : 400, 2);
         EXPECT_EQ(sha_of(workers, seed, job), expected)
             << name << ", " << workers << " workers, seed " << seed;

@@ -196,7 +196,7 @@ TEST_F(ManyGpus, SaysWhatCommunicationTook) {
 // Large enough that there is something to choose: every worker must choose alike.
 TEST_F(ManyGpus, BucketsAreChosenByMeasurement) {
   if (!have(2)) GTEST_SKIP() << "two GPUs";
-  const Dataset dataset = make_dataset(170, 100, 4);
+  const Dataset dataset = make_dataset(85, 100, 4);
   const Change job = [](Config& c) {
     c.model.hidden = {300};
     c.batch_size = 1;
