@@ -18,7 +18,12 @@ list(APPEND NCCL_SEARCHED ${CUDAToolkit_TARGET_DIR} ${CUDAToolkit_LIBRARY_ROOT})
 list(REMOVE_DUPLICATES NCCL_SEARCHED)
 
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${NCCL_SEARCHED} PATH_SUFFIXES include)
-find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${NCCL_SEARCHED}
+# Where the header is before anywhere else: the two must be of one version.
+if(NCCL_INCLUDE_DIR)
+  get_filename_component(nccl_beside_header ${NCCL_INCLUDE_DIR} DIRECTORY)
+endif()
+find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 NAMES_PER_DIR
+  HINTS ${nccl_beside_header} ${NCCL_SEARCHED}
   PATH_SUFFIXES lib lib64 lib/x86_64-linux-gnu lib/aarch64-linux-gnu)
 mark_as_advanced(NCCL_INCLUDE_DIR NCCL_LIBRARY)
 

@@ -38,6 +38,7 @@ void CudaSharedStep::capture_marked(int64_t samples, const std::vector<CudaBatch
 void CudaSharedStep::make(Captured& captured) {
   for (const CudaBatch& part : captured.parts) model_.prepare(part.rows.rows, stream_);
   captured.pieces.clear();
+  captured.present = present_ranks(captured.samples, job_.world_size);
   if (!job_.exchange.captured) {
     queue(captured, Pass::pieces, End::update);
     return;
@@ -85,9 +86,8 @@ void CudaSharedStep::queue(Captured& captured, Pass pass, End end) {
 
 // Of buckets [from, to).
 void CudaSharedStep::queue_sums(Captured& captured, size_t from, size_t to) const {
-  const PresentRanks present = present_ranks(captured.samples, job_.world_size);
   CudaPhases* const marks = captured.marks ? &captured.marks->communication : nullptr;
-  for (size_t b = from; b < to; ++b) exchange_->begin(b, present, marks, stream_);
+  for (size_t b = from; b < to; ++b) exchange_->begin(b, captured.present, marks, stream_);
 }
 
 void CudaSharedStep::queue_updates(Captured& captured) {

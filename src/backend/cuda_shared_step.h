@@ -54,6 +54,7 @@ class CudaSharedStep final : public CudaLaunches {
   struct Captured {
     int64_t samples = 0;
     std::vector<CudaBatch> parts;
+    PresentRanks present;
     std::vector<Graph> pieces;
     Graph whole, exchange;  // job.exchange.captured
     std::unique_ptr<Marks> marks;

@@ -73,7 +73,7 @@ bool NcclCommunicator::poll(Clock::time_point deadline) {
       ncclResult_t state = ncclSuccess;
       check_nccl(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError", comm_);
       if (state == ncclSuccess) return true;
-      if (state != ncclInProgress) throw late_nccl_error(rank_, describe_nccl(state, comm_));
+      if (state != ncclInProgress) throw late_error(state, describe_nccl(state, comm_));
     }
     if (Clock::now() >= deadline) return false;
     pause(look);
@@ -149,14 +149,27 @@ NcclCommunicator::Progress NcclCommunicator::progress() {
   return progress;
 }
 
-std::string NcclCommunicator::async_error() {
+std::optional<Error> NcclCommunicator::async_error() {
   const std::lock_guard lock(mutex_);
-  if (ended_ || !comm_) return {};
+  if (ended_ || !comm_) return std::nullopt;
   ncclResult_t state = ncclSuccess;
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked != ncclSuccess) state = asked;
-  if (state == ncclSuccess || state == ncclInProgress) return {};
-  return ncclGetErrorString(state);
+  if (state == ncclSuccess || state == ncclInProgress) return std::nullopt;
+  return late_error(state, ncclGetErrorString(state));
+}
+
+// Where a GPU failed, CUDA knows better than NCCL how.
+Error NcclCommunicator::late_error(ncclResult_t result, const std::string& text) const {
+  const cudaError_t error =
+      result == ncclUnhandledCudaError ? cudaStreamQuery(stream_) : cudaSuccess;
+  if (error == cudaSuccess || error == cudaErrorNotReady) return late_nccl_error(rank_, text);
+  try {
+    throw_cuda_error(error, "a step on the GPU of rank " + std::to_string(rank_), __FILE__,
+                     __LINE__);
+  } catch (const CudaError& failure) {
+    return failure;
+  }
 }
 
 void NcclCommunicator::abort() noexcept {

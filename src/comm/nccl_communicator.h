@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "backend/cuda_collectives.h"
@@ -44,8 +45,8 @@ class NcclCommunicator final : public DeviceCommunicator {
 
   // The rest is for the watchdog's thread.
 
-  // What NCCL says of earlier calls; empty where nothing is amiss.
-  std::string async_error();
+  // What has become of earlier calls, where something is amiss.
+  std::optional<Error> async_error();
   // Ends what is queued, on this device. Later calls throw.
   void abort() noexcept;
 
@@ -62,6 +63,7 @@ class NcclCommunicator final : public DeviceCommunicator {
   void call(const Queue& queue);
   // Polls until the last call has done its part. False at the deadline.
   bool poll(Clock::time_point deadline);
+  Error late_error(ncclResult_t result, const std::string& text) const;
   void finalize();
 
   int rank_;

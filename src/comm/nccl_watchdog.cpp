@@ -3,9 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
-#include "comm/nccl_check.h"
 #include "comm/nccl_communicator.h"
 
 namespace lockstep {
@@ -72,9 +72,8 @@ void NcclWatchdog::look() {
   if (health_.failed()) return;
   const Clock::time_point now = Clock::now();
   for (auto& [communicator, watched] : watched_) {
-    const std::string error = communicator->async_error();
-    if (!error.empty()) {
-      health_.fail(late_nccl_error(communicator->rank(), error));
+    if (const std::optional<Error> error = communicator->async_error()) {
+      health_.fail(*error);
       return;
     }
     look_at_progress(*communicator, watched, now);

@@ -19,10 +19,11 @@ class ManyGpusTest : public DeviceTest {
     DeviceTest::SetUp();
     if (IsSkipped()) return;
     if (nccl_version().empty()) GTEST_SKIP() << "this build has no NCCL";
+    if (!have(2)) GTEST_SKIP() << "one GPU alone";
     renew_devices(kMostGpus);
   }
 
-  // On a machine with fewer the test is skipped by its caller.
+  // A test of more GPUs than there are is left out by its caller.
   static bool have(int gpus) {
     return kEmulated || static_cast<int>(survey_gpus().gpus.size()) >= gpus;
   }

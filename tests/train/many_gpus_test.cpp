@@ -169,7 +169,6 @@ TEST_F(ManyGpus, ADivergedRunNamesTheStepThatOneGpuNames) {
 }
 
 TEST_F(ManyGpus, SaysWhatCommunicationTook) {
-  if (!have(2)) GTEST_SKIP() << "two GPUs";
   const Dataset dataset = make_dataset();
   const TrainedModel trained = train_gpus(dataset, 2, [](Config& c) { c.bucket_mb = 0.001; });
   const PhaseSeconds& time = trained.result.time;
@@ -195,7 +194,6 @@ TEST_F(ManyGpus, SaysWhatCommunicationTook) {
 
 // Large enough that there is something to choose: every worker must choose alike.
 TEST_F(ManyGpus, BucketsAreChosenByMeasurement) {
-  if (!have(2)) GTEST_SKIP() << "two GPUs";
   const Dataset dataset = make_dataset(85, 100, 4);
   const Change job = [](Config& c) {
     c.model.hidden = {300};
