@@ -1,5 +1,6 @@
 #include "backend/cuda_peers.h"
 
+#include <array>
 #include <chrono>
 #include <limits>
 #include <thread>
@@ -22,13 +23,15 @@ void copy(const DeviceArray<float>& from, const DeviceArray<float>& to, cudaStre
 }  // namespace
 
 CudaPeers::CudaPeers(CudaModel& model, const EpochJob& job, CudaSharedStep* step,
-                     const StepReport& report, CudaFeed& feed, cudaStream_t stream)
+                     const DeviceArray<StepState>& state, const StepReport& report, CudaFeed& feed,
+                     cudaStream_t stream)
     : model_(model),
       job_(job),
       communicator_(*job.exchange.communicator),
       stream_(stream),
       feed_(feed),
-      step_(step) {
+      step_(step),
+      state_(state) {
   communicator_.watch({.queued = &queued_,
                        .waiting = &waiting_,
                        .steps = &report.steps,
@@ -79,6 +82,7 @@ double CudaPeers::try_step() {
   end.record(stream_);
   feed_.end(0, stream_);
   wait();
+  state_.upload({std::array<StepState, 1>{}}, stream_);  // its loss is not training's
   float milliseconds = 0.0F;
   lockstep::check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()),
                   "cudaEventElapsedTime");

@@ -15,8 +15,9 @@ namespace lockstep {
 class CudaPeers final : public SharedEpochStep {
  public:
   // `step`: the one that all do together; null where each has its own. All must outlive it.
-  CudaPeers(CudaModel& model, const EpochJob& job, CudaSharedStep* step, const StepReport& report,
-            CudaFeed& feed, cudaStream_t stream);
+  CudaPeers(CudaModel& model, const EpochJob& job, CudaSharedStep* step,
+            const DeviceArray<StepState>& state, const StepReport& report, CudaFeed& feed,
+            cudaStream_t stream);
   ~CudaPeers() override;
 
   // So many steps are queued, counted as the report counts them.
@@ -45,6 +46,7 @@ class CudaPeers final : public SharedEpochStep {
   cudaStream_t stream_;
   CudaFeed& feed_;
   CudaSharedStep* step_;
+  const DeviceArray<StepState>& state_;
 
   // Averages. One at a time is marked, and read when the device has caught up.
   Event ready_, averaged_;

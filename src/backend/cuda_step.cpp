@@ -99,7 +99,6 @@ class CudaStep final : public Step, public EpochStep {
   void begin_epoch(const EpochPlan& plan) override {
     epoch_ = plan.epoch;
     batch_ = plan.first_batch;
-    if (peers_) state_.upload({std::array<StepState, 1>{}}, stream_.get());  // after try_step()
     scalars_.upload(plan.scalars, stream_.get());
     start_epoch(
         state_.data(),
@@ -227,7 +226,7 @@ class CudaStep final : public Step, public EpochStep {
     } else {
       launches_ = make_own_launches(on_device_, pointers(), stream_.get());
     }
-    peers_ = std::make_unique<CudaPeers>(on_device_, job_, shared, report_.host(), *feed_,
+    peers_ = std::make_unique<CudaPeers>(on_device_, job_, shared, state_, report_.host(), *feed_,
                                          stream_.get());
   }
 

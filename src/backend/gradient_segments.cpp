@@ -26,7 +26,7 @@ LayerSlabs cut_layer(const TensorSpec& weight, const TensorSpec& bias,
     if (how == Slabs::whole_layers) break;
     if (bucket.begin <= weight.offset || bucket.begin >= weight.offset + weight.size) continue;
     auto first = static_cast<int64_t>(bucket.begin - weight.offset) / weight.columns();
-    if (end - first >= tile) first -= first % tile;
+    first -= first % tile;
     if (first <= 0 || first >= end) continue;
     layer.slabs.push_back({weight.layer, first, end - first});
     end = first;

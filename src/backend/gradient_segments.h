@@ -30,8 +30,8 @@ struct GradientSegment {
 
 enum class Slabs { allowed, whole_layers };
 
-// `buckets` descend and cover layout.all(). Slabs hold multiples of `tile` units where they hold so
-// many. Together the segments hold every unit and every range once.
+// `buckets` descend and cover layout.all(). Slabs begin at multiples of `tile` units, which cost as
+// much as a part of them does. Together the segments hold every unit and every range once.
 std::vector<GradientSegment> plan_segments(const ParameterLayout& layout,
                                            const std::vector<Range>& buckets, Slabs slabs,
                                            int64_t tile);

@@ -80,7 +80,9 @@ TEST(GradientSegments, ALargeLayerLeavesInSlabs) {
   EXPECT_EQ(segments[4].slabs.back().first_unit, 0);
   for (const GradientSegment& segment : segments) {
     for (const UnitSlab& slab : segment.slabs) {
-      if (slab.layer == 0) EXPECT_EQ(slab.first_unit % 32, 0);
+      if (slab.layer == 0) {
+        EXPECT_EQ(slab.first_unit % 32, 0);
+      }
     }
   }
 }

