@@ -10,11 +10,11 @@
 
 namespace lockstep {
 
-// "ncclAllReduce failed at src/...:12: remote process has exited ... (last error of NCCL: ...)"
+// "NCCL failed in ncclAllReduce at src/...:12: remote process exited ... (its last error)"
 inline Error nccl_error(ncclResult_t result, const char* what, ncclComm_t comm, const char* file,
                         int line) {
-  std::string message = std::string(what) + " failed at " + file_and_line(file, line) + ": " +
-                        ncclGetErrorString(result);
+  std::string message = std::string("NCCL failed in ") + what + " at " + file_and_line(file, line) +
+                        ": " + ncclGetErrorString(result);
   const char* last = comm ? ncclGetLastError(comm) : nullptr;
   if (last && *last) message += std::string(" (") + last + ")";
   return {ErrorKind::communication, message,

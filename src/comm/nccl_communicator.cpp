@@ -20,6 +20,10 @@ ncclDataType_t nccl_type(WireType type) {
   return type == WireType::bf16 ? ncclBfloat16 : ncclFloat32;
 }
 
+bool failed(ncclResult_t result) {
+  return result != ncclSuccess && result != ncclInProgress;
+}
+
 cudaStream_t make_stream() {
   int lowest = 0, highest = 0;
   check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "cudaDeviceGetStreamPriorityRange");
@@ -80,14 +84,23 @@ bool NcclCommunicator::poll(Clock::time_point deadline) {
   }
 }
 
+void NcclCommunicator::checked(ncclResult_t result, const char* what) const {
+  if (result == ncclUnhandledCudaError) throw late_error(result, describe_nccl(result, comm_));
+  check_nccl(result, what, comm_);
+}
+
 // Without a deadline of its own: the watchdog's ends it.
 template <class Queue>
-void NcclCommunicator::call(const Queue& queue) {
+void NcclCommunicator::call(const char* what, const Queue& queue) {
   health_.check();
   {
     const std::lock_guard lock(mutex_);
     if (ended_) throw PeerAborted();
-    queue();
+    checked(ncclGroupStart(), "ncclGroupStart");
+    const ncclResult_t queued = queue();
+    const ncclResult_t ended = ncclGroupEnd();  // also where a call failed
+    checked(queued, what);
+    checked(ended, "ncclGroupEnd");
   }
   calling_.store(true, std::memory_order_relaxed);
   try {
@@ -100,31 +113,30 @@ void NcclCommunicator::call(const Queue& queue) {
 }
 
 void NcclCommunicator::all_reduce(std::span<const WireSpan> spans) {
-  call([&] {
-    check_nccl(ncclGroupStart(), "ncclGroupStart");
+  call("ncclAllReduce", [&] {
     for (const WireSpan& span : spans) {
-      check_nccl(ncclAllReduce(span.data, span.data, span.count, nccl_type(span.type), ncclSum,
-                               comm_, stream_),
-                 "ncclAllReduce", comm_);
+      const ncclResult_t result = ncclAllReduce(span.data, span.data, span.count,
+                                                nccl_type(span.type), ncclSum, comm_, stream_);
+      if (failed(result)) return result;
     }
-    check_nccl(ncclGroupEnd(), "ncclGroupEnd", comm_);
+    return ncclSuccess;
   });
 }
 
 void NcclCommunicator::exchange(std::span<const Transfer> sends,
                                 std::span<const Transfer> receives) {
   if (sends.empty() && receives.empty()) return;
-  call([&] {
-    check_nccl(ncclGroupStart(), "ncclGroupStart");
+  call("ncclSend or ncclRecv", [&] {
     for (const Transfer& to : sends) {
-      check_nccl(ncclSend(to.data, to.count, ncclFloat32, to.peer, comm_, stream_), "ncclSend",
-                 comm_);
+      const ncclResult_t result = ncclSend(to.data, to.count, ncclFloat32, to.peer, comm_, stream_);
+      if (failed(result)) return result;
     }
     for (const Transfer& from : receives) {
-      check_nccl(ncclRecv(from.data, from.count, ncclFloat32, from.peer, comm_, stream_),
-                 "ncclRecv", comm_);
+      const ncclResult_t result =
+          ncclRecv(from.data, from.count, ncclFloat32, from.peer, comm_, stream_);
+      if (failed(result)) return result;
     }
-    check_nccl(ncclGroupEnd(), "ncclGroupEnd", comm_);
+    return ncclSuccess;
   });
 }
 

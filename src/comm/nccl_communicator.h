@@ -58,9 +58,11 @@ class NcclCommunicator final : public DeviceCommunicator {
   Progress progress();
 
  private:
-  // Calls `queue` under the mutex, then waits until NCCL has queued it.
+  // Calls `queue`, which returns the first result that is an error, in a group and under the mutex;
+  // then waits until NCCL has queued it all.
   template <class Queue>
-  void call(const Queue& queue);
+  void call(const char* what, const Queue& queue);
+  void checked(ncclResult_t result, const char* what) const;
   // Polls until the last call has done its part. False at the deadline.
   bool poll(Clock::time_point deadline);
   Error late_error(ncclResult_t result, const std::string& text) const;
