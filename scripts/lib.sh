@@ -12,6 +12,7 @@ build_packages=(
   g++:c++ cmake:cmake ninja-build:ninja pkg-config:pkg-config
   libdnnl-dev libhwy-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
   zlib1g-dev libssl-dev 'libcurl4-openssl-dev|libcurl4-gnutls-dev'
+  libopenmpi-dev openmpi-bin:mpirun
   libgtest-dev libgmock-dev libbenchmark-dev ca-certificates)
 test_packages=(python3:python3)
 ci_packages=(clang-format:clang-format python3-venv libboost-context-dev libthrust-dev

@@ -15,13 +15,15 @@ enum class AllReduceAlgorithm {
   ring,     // reduce-scatter and all-gather in W - 1 stages each (Patarasu, Yuan 2009)
   direct,   // the owner of a slice folds it in rank order, then all gather
   central,  // gather to rank 0, sum there, broadcast: the parameter server of the studies
+  library,  // whatever MPI_Allreduce does: between processes alone
 };
 
 struct CommunicationCounters {
   int64_t calls = 0;             // collectives, of this worker
   int64_t bytes = 0;             // payload that this worker handed in
   int64_t wire_bytes = 0;        // bytes that this worker sent by the algorithm in use
-  double communication = 0.0;    // seconds spent moving or adding bytes
+  double communication = 0.0;    // seconds in which bytes were moved or added
+  double hidden = 0.0;           // of them, those in which this worker computed
   double synchronization = 0.0;  // seconds spent waiting for other workers
 };
 

@@ -14,6 +14,7 @@
 #include "lockstep/dataset.h"
 #include "lockstep/device.h"
 #include "lockstep/optimizer.h"
+#include "lockstep/process_group.h"
 #include "lockstep/sampler.h"
 
 namespace lockstep {
@@ -25,6 +26,8 @@ enum class SyncState { average, priv };
 // a replica each, gradients all-reduced.
 enum class UpdateKind { automatic, sliced, factors, replicas };
 enum class AllReduceChoice { automatic, ring, direct, central };
+// How gradients go between ranks: through memory that they share, or by messages of MPI.
+enum class MpiTransport { automatic, shared, messages };
 enum class Toggle { off, on };
 enum class SparseInput { automatic, off, on };
 
@@ -81,7 +84,7 @@ struct Config {
   std::string init;  // checkpoint whose weights start the run; empty: by seed
 
   std::optional<Strategy> strategy;  // sync where the world size is above 1, else serial
-  int workers = 1;                   // `all` is resolved by the option parser
+  int workers = 1;                   // of each rank; `all` is resolved by the option parser
   std::string device = "auto";       // auto | cpu | cuda | cuda:N,..., see device.h
   int threads = 1;                   // inside one CPU worker
   SyncEvery sync_every;              // local-sgd
@@ -96,8 +99,9 @@ struct Config {
   Gemm gemm = Gemm::own;                                    // of GPUs' matrix products
   bool deterministic = false;
   double comm_timeout = 60.0;                    // seconds
-  double init_timeout = 120.0;                   // seconds that workers may take to find each other
+  double init_timeout = 120.0;                   // seconds for all ranks to arrive
   GradientType grad_dtype = GradientType::fp32;  // of gradients between GPUs
+  MpiTransport mpi_transport = MpiTransport::automatic;
 
   std::string out;  // result folder; empty: nothing is written
   bool overwrite = false;
@@ -115,7 +119,9 @@ struct Config {
 struct Resolved {
   Config config;
   Strategy strategy = Strategy::serial;
-  int workers = 1;
+  ProcessGroup* processes = &single_process();
+  int ranks = 1;    // of `processes`
+  int workers = 1;  // of all ranks together: the world size
   int64_t global_batch = 0;
   int64_t per_worker_batch = 0;  // ceil(global_batch / workers)
   DeviceChoice device;           // of all workers
@@ -132,7 +138,8 @@ struct Resolved {
 // Checks ranges and combinations (Error{usage} names the option and the remedy) and fills defaults.
 // `train_samples` is the size of the training part. Opens the GPUs that `config.device` names;
 // Error{device} says why one cannot be had.
-Resolved resolve(const Config& config, int64_t train_samples);
+Resolved resolve(const Config& config, int64_t train_samples,
+                 ProcessGroup& processes = single_process());
 
 // "sync:2@cpu" and the like; Error{usage} names what is wrong in it.
 Mode parse_mode(const std::string& text);
@@ -149,6 +156,7 @@ const char* to_string(UpdateKind update);
 const char* to_string(DataPlacement placement);
 const char* to_string(Gemm gemm);
 const char* to_string(GradientType type);
+const char* to_string(MpiTransport transport);
 const char* to_string(LinearProduct product);
 std::string to_string(const SyncEvery& sync_every);
 

@@ -100,12 +100,12 @@ std::pair<const CommandSpec*, int> find_command(const std::vector<std::string>& 
 
 const std::vector<CommandSpec>& command_specs() {
   static const std::vector<CommandSpec> specs = {
-      {"train", "one training run", "[EXPERIMENT|FILE.toml]", false, kTrain},
+      {"train", "one training run", "[EXPERIMENT|FILE.toml]", false, kTrain, true},
       {"compare", "the same job under several execution modes", "[EXPERIMENT|FILE.toml]", false,
        kCompare},
       {"eval", "judge a trained model on data with labels", "", false, kEval},
       {"predict", "apply a trained model to data", "", false, kPredict},
-      {"doctor", "what this machine offers, and what is in the way", "", false, kDoctor},
+      {"doctor", "what this machine offers, and what is in the way", "", false, kDoctor, true},
       {"data info", "what a data set holds", "SPEC", true, kDataInfo},
       {"data fetch", "download a named data set", "NAME", true, kOther},
       {"experiments", "list the built-in experiments", "", false, kOther},

@@ -16,6 +16,7 @@ struct CommandSpec {
   std::string positional;  // how --help names its argument; empty: it has none
   bool positional_required = false;
   Commands options = kOther;  // which options it takes
+  bool ranks = false;         // several processes, started by mpirun, can do it together
 };
 
 const std::vector<CommandSpec>& command_specs();

@@ -54,16 +54,17 @@ Console::Console() : terminal_(isatty(STDERR_FILENO) == 1) {
 }
 
 void Console::note(const std::string& text) {
-  if (!quiet_) write(text);
+  if (!quiet_ && !mute_) write(text);
 }
 
 void Console::warning(const std::string& text) {
-  write(fmt::format("{} {}", painted(kYellow, "warning:"), text));
+  if (!mute_) write(fmt::format("{} {}", painted(kYellow, "warning:"), text));
 }
 
 void Console::error(const Error& error) {
-  write(fmt::format("{} {}", painted(kBoldRed, "error:"), error.what()));
-  if (!error.remedy().empty()) write(fmt::format("  {}", error.remedy()));
+  std::string text = fmt::format("{} {}{}", painted(kBoldRed, "error:"), where_, error.what());
+  if (!error.remedy().empty()) text += "\n  " + error.remedy();
+  write(text);  // in one piece: other ranks may write too
 }
 
 void Console::progress(const std::string& text) {

@@ -21,6 +21,12 @@ class Console {
   Console();
 
   void set_quiet(bool quiet) { quiet_ = quiet; }
+  // Of a rank that is not the first: its narration is silent, and what is wrong with it says where,
+  // "[rank 2 hostname]".
+  void set_rank(const std::string& where) {
+    where_ = where + ' ';
+    mute_ = true;
+  }
 
   // Narration: a line on stderr, not under --quiet.
   void note(const std::string& text);
@@ -30,13 +36,15 @@ class Console {
   // A line that the next one replaces. Shown on a terminal only, and not under --quiet.
   void progress(const std::string& text);
   void clear_progress();
-  bool shows_progress() const { return terminal_ && !quiet_; }
+  bool shows_progress() const { return terminal_ && !quiet_ && !mute_; }
 
  private:
   void write(const std::string& text);
   std::string painted(const char* code, const std::string& text) const;
 
   std::mutex mutex_;
+  std::string where_;
+  bool mute_ = false;
   bool quiet_ = false;
   bool terminal_ = false;
   bool colour_ = false;

@@ -108,8 +108,9 @@ GivenValues values_of_config(const std::string& config_json) {
   return values;
 }
 
-Settings resolved_settings(const Settings& settings) {
-  const Resolved resolved = resolve(settings.config, kAnySamples);
+Settings resolved_settings(const Session& session) {
+  const Settings& settings = session.settings;
+  const Resolved resolved = resolve(settings.config, kAnySamples, session.processes());
   Settings result = settings;
   Config& config = result.config;
   config.strategy = resolved.strategy;
@@ -159,7 +160,7 @@ MemoryEstimate estimate_memory(const Resolved& resolved, const Dataset& dataset,
                                const Model& model) {
   const Config& config = resolved.config;
   const ParameterLayout layout(model, choose_first_weight(resolved, dataset, model));
-  const auto workers = static_cast<size_t>(resolved.workers);
+  const auto workers = static_cast<size_t>(resolved.config.workers);  // of this process
   const size_t copies = 1 + static_cast<size_t>(keeps_gradients(resolved, model)) +
                         static_cast<size_t>(config.optimizer.state_count());
 

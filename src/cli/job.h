@@ -26,7 +26,7 @@ GivenValues values_of_config(const std::string& config_json);
 
 // The settings with every choice made that does not depend on the data: strategy, device, batch.
 // Throws Error{usage} where they cannot work.
-Settings resolved_settings(const Settings& settings);
+Settings resolved_settings(const Session& session);
 
 // Loads the data, says what it is, and puts it into the document.
 Dataset load_job_data(Session& session);

@@ -109,6 +109,13 @@ std::vector<Option> mode_options() {
       mode(
           "comm-timeout", "S", "seconds after which a missing worker is an error",
           [](auto& s) -> auto& { return s.config.comm_timeout; }),
+      mode(
+          "init-timeout", "S", "seconds in which all ranks must have arrived",
+          [](auto& s) -> auto& { return s.config.init_timeout; }),
+      mode(
+          "mpi-transport", "KIND",
+          "between ranks on CPUs: auto, shared (memory of one machine) or messages",
+          [](auto& s) -> auto& { return s.config.mpi_transport; }),
   };
 }
 

@@ -1,14 +1,18 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <new>
 #include <string_view>
+#include <thread>
 #include <utility>
 
+#include "cli/ranks.h"
 #include "cli/session.h"
 #include "cli/signals.h"
+#include "comm/wait.h"
 
 namespace lockstep::cli {
 
@@ -44,9 +48,20 @@ std::string interrupted_document(const Session& session) {
   return document.text();
 }
 
+void read_command_line(Session& session, int argc, const char* const* argv) {
+  std::optional<Error> failure;
+  try {
+    session.invocation = parse_command_line(argc, argv);
+  } catch (const Error& error) {
+    failure = error;
+  }
+  if (session.invocation.version || session.invocation.help) return;
+  join_ranks(session, failure);
+}
+
 int dispatch(Session& session, int argc, const char* const* argv) {
   if (argc > 1) session.document.command = argv[1];  // what an unparsable line was meant to be
-  session.invocation = parse_command_line(argc, argv);
+  read_command_line(session, argc, argv);
   const CommandSpec* command = session.invocation.command;
   if (session.invocation.version) {
     print_result(version_text());
@@ -62,15 +77,39 @@ int dispatch(Session& session, int argc, const char* const* argv) {
 }
 
 int fail(Session& session, const Error& error) {
+  session.failed_alone = session.joined != nullptr;
   session.console.error(error);
+  write_error_file(error);
   session.document.set_error(error);
   return exit_code(error.kind());
+}
+
+// Every rank knows: one of them says it.
+int fail_together(Session& session, const AgreedFailure& failure) {
+  session.document.set_error(failure.error);
+  if (session.processes().rank() == failure.speaker) {
+    session.console.error(failure.error);
+    write_error_file(failure.error);
+  }
+  return exit_code(failure.error.kind());
+}
+
+// Another rank of this machine has failed, and will end this one: it has said why.
+int fail_behind_another(Session& session) {
+  session.failed_alone = true;
+  session.document.set_error(
+      Error(ErrorKind::communication, "another rank failed", "its own message says why"));
+  return exit_code(ErrorKind::communication);
 }
 
 // What `work` returns; whatever it throws becomes an exit code and the document's "error".
 int guarded(Session& session, const std::function<int()>& work) {
   try {
     return work();
+  } catch (const AgreedFailure& failure) {
+    return fail_together(session, failure);
+  } catch (const PeerAborted&) {
+    return fail_behind_another(session);
   } catch (const Error& error) {
     return fail(session, error);
   } catch (const std::bad_alloc&) {
@@ -88,7 +127,7 @@ int write_result(Session& session) {
 }
 
 int print_document(const Session& session) {
-  if (session.settings.json) print_result(session.document.text());
+  if (session.settings.json && session.speaks()) print_result(session.document.text());
   return 0;
 }
 
@@ -101,17 +140,34 @@ int deliver(Session& session) {
   return code != 0 ? code : print_code;
 }
 
+// The other ranks wait for this one, somewhere: they are ended. Those that know already have a
+// moment to write what they have to.
+void end_all_ranks(Session& session, int code) {
+  constexpr std::chrono::milliseconds kMoment{300};
+  ignore_stop_signals();  // the launcher's, which ends the others: this rank has said its word
+  std::this_thread::sleep_for(kMoment);
+  session.joined->abort(code);
+}
+
+int run_session(Session& session, int argc, const char* const* argv) {
+  const int code = guarded(session, [&] { return dispatch(session, argc, argv); });
+  if (!session.settings.json && !session.folder) return code;
+  if (session.invocation.help || session.invocation.version) return code;
+  const int delivery_code = deliver(session);
+  return code != 0 ? code : delivery_code;
+}
+
 }  // namespace
 
 int run(int argc, const char* const* argv) {
   ignore_file_size_signal();
   Session session;
   session.settings.json = asks_for_json(argc, argv);
-  const int code = guarded(session, [&] { return dispatch(session, argc, argv); });
-  if (!session.settings.json && !session.folder) return code;
-  if (session.invocation.help || session.invocation.version) return code;
-  const int delivery_code = deliver(session);
-  return code != 0 ? code : delivery_code;
+  const int code = run_session(session, argc, argv);
+  if (session.failed_alone) end_all_ranks(session, code);
+  // The first rank that ends with such a code makes the launcher signal the others, which end too.
+  if (session.joined && code != 0) ignore_stop_signals();
+  return code;
 }
 
 }  // namespace lockstep::cli

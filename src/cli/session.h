@@ -2,12 +2,15 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "cli/command_line.h"
 #include "cli/console.h"
 #include "cli/result_folder.h"
 #include "cli/settings.h"
+#include "lockstep/process_group.h"
 #include "report/document.h"
 
 namespace lockstep::cli {
@@ -17,7 +20,18 @@ struct Session {
   Settings settings;
   Console console;
   Document document;
-  std::unique_ptr<ResultFolder> folder;  // of --out, once it is known to be ours
+  std::unique_ptr<ProcessGroup> joined;  // the ranks that a launcher started; null: one process
+  std::unique_ptr<ResultFolder> folder;  // of --out, once it is known to be ours; rank 0's alone
+
+  bool failed_alone = false;  // in a way that other ranks may not know of
+
+  ProcessGroup& processes() const { return joined ? *joined : single_process(); }
+  bool speaks() const { return processes().rank() == 0; }
+
+  // What all ranks do alike, up to a point where all have done it: a rank that fails in it fails on
+  // all, and is heard once. Throws AgreedFailure where there are several ranks.
+  template <class Work>
+  auto together(Work&& work);
 
   // Narration that is also kept in the document.
   void warn(const std::string& warning) {
@@ -27,9 +41,25 @@ struct Session {
 
   // A result for people; with --json the document is the only thing on stdout.
   void print(const std::string& text) const {
-    if (!settings.json) print_result(text);
+    if (!settings.json && speaks()) print_result(text);
   }
 };
+
+template <class Work>
+auto Session::together(Work&& work) {
+  if (!joined) return work();
+  std::optional<decltype(work())> result;
+  std::optional<Error> failure;
+  try {
+    result = work();
+  } catch (const Error& error) {
+    failure = error;
+  } catch (const std::exception& error) {
+    failure = Error(ErrorKind::runtime, error.what());
+  }
+  agree_on(*joined, failure);
+  return std::move(*result);
+}
 
 // The commands. Each returns the exit code; failures are thrown.
 int train_command(Session& session);

@@ -54,6 +54,11 @@ void watch_signals(const std::string& document) {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+void ignore_stop_signals() {
+  std::signal(SIGINT, SIG_IGN);
+  std::signal(SIGTERM, SIG_IGN);
+}
+
 void disarm_document() {
   document_text = nullptr;
 }

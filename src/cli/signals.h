@@ -18,6 +18,9 @@ void watch_signals(const std::string& document);
 // Call before the real document is printed, so that a signal does not print a second one.
 void disarm_document();
 
+// For a process that is about to end by itself.
+void ignore_stop_signals();
+
 // Non-zero: the signal that asked to stop.
 const std::atomic<int>& stop_signal();
 

@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "cli/job.h"
 #include "cli/progress.h"
+#include "cli/ranks.h"
 #include "cli/signals.h"
 #include "cli/toml_file.h"
 #include "lockstep/checkpoint.h"
@@ -15,6 +17,7 @@
 #include "lockstep/trainer.h"
 #include "report/format.h"
 #include "report/reports.h"
+#include "train/machine.h"
 #include "train/step_cost.h"
 #include "train/training_state.h"
 #include "train/version.h"
@@ -45,8 +48,9 @@ std::optional<Checkpoint> checkpoint_to_resume(const Session& session) {
 std::string places_of(const Resolved& resolved) {
   const DeviceChoice& device = resolved.device;
   if (device.on_gpu()) return fmt::format("GPU {}", fmt::join(device.gpus, " and "));
-  const int threads = resolved.workers * resolved.config.threads;
-  return fmt::format("{} CPU thread{}", threads, threads == 1 ? "" : "s");
+  const int threads = resolved.config.workers * resolved.config.threads;
+  const std::string each = fmt::format("{} CPU thread{}", threads, threads == 1 ? "" : "s");
+  return resolved.ranks == 1 ? each : fmt::format("{} ranks of {}", resolved.ranks, each);
 }
 
 void describe_job(Session& session, const Resolved& resolved, const Model& model) {
@@ -57,7 +61,7 @@ void describe_job(Session& session, const Resolved& resolved, const Model& model
                            to_string(config.optimizer.kind), config.epochs, config.seed));
   console.note(fmt::format("mode: {} on {}, global batch {}, {} a worker", resolved.name,
                            places_of(resolved), resolved.global_batch, resolved.per_worker_batch));
-  describe_device(session, session.settings.config.device, resolved.workers);
+  describe_device(session, session.settings.config.device, session.settings.config.workers);
   for (const std::string& warning : resolved.warnings) session.warn(warning);
   if (!session.settings.verbose) return;
   for (int rank = 0; rank < resolved.workers; ++rank) {
@@ -140,6 +144,7 @@ class Follower {
     partial_.device = resolved.device.name;
     partial_.emulated = resolved.device.emulated;
     partial_.workers = resolved.workers;
+    partial_.ranks = resolved.ranks;
     partial_.threads = resolved.config.threads;
     partial_.precision = to_string(resolved.config.model.precision);
     partial_.deterministic = resolved.config.deterministic;
@@ -212,41 +217,84 @@ int conclude(Session& session, TrainedModel& trained) {
       session.folder ? fmt::format("interrupted: `lockstep train --resume {0} --out {0}` continues",
                                    session.folder->path())
                      : "interrupted: nothing was saved (--out DIR keeps a resumable checkpoint)");
-  return 128 + stop_signal().load();
+  // Of several ranks, those that the signal did not reach end alike.
+  const std::vector<int> signals = session.processes().all_gather(stop_signal().load());
+  return 128 + *std::ranges::max_element(signals);
+}
+
+// The settings of a run that goes on: the checkpoint's, where nothing else is said.
+Settings train_settings(Session& session, std::optional<Checkpoint>& resume) {
+  resume = checkpoint_to_resume(session);
+  load_settings(session, resume ? values_of_config(resume->config_json) : GivenValues{});
+  return resolved_settings(session);
+}
+
+void open_folder(Session& session, const Settings& settings) {
+  const Config& config = settings.config;
+  if (config.out.empty() || settings.dry_run || !session.speaks()) return;
+  const bool continues = same_folder(config.out, config.resume);
+  const std::string comment = fmt::format(
+      "lockstep {}: the configuration of this run; `lockstep train FILE` runs it again", kVersion);
+  session.folder = std::make_unique<ResultFolder>(config.out, write_toml(settings, kTrain, comment),
+                                                  ResultFolder::Terms{config.overwrite, continues});
+}
+
+struct Job {
+  Dataset dataset;
+  Resolved resolved;
+  Model model;
+};
+
+Job prepare_job(Session& session, const Settings& settings) {
+  open_folder(session, settings);
+  Job job;
+  job.dataset = load_job_data(session);
+  job.resolved = resolve(settings.config, job.dataset.train.size(), session.processes());
+  job.resolved.config_json = config_for_checkpoint(session.document.config);
+  job.model = make_model(settings.config.model, job.dataset.features(), job.dataset.classes);
+  describe_job(session, job.resolved, job.model);
+  require_trainable(job.resolved, job.dataset, job.model);
+  if (!settings.dry_run) require_memory(job.resolved, job.dataset, job.model);
+  return job;
+}
+
+// What the answer depends on. Each rank's own device, and where its files are, may differ.
+Facts facts_of(const Session& session, const Job& job) {
+  Facts facts = {{"version", fmt::format("{} ({})", kVersion, kBuildType)}};
+  for (const auto& [name, value] : session.document.config.items()) {
+    const bool own = name == "device" || name == "data" || name == "test_data" || name == "init";
+    if (own) continue;
+    std::string option = "--" + name;
+    std::replace(option.begin(), option.end(), '_', '-');
+    facts.emplace_back(option, json_text(value));
+  }
+  facts.emplace_back("data with the hash", job.dataset.sha256);
+  facts.emplace_back("training samples", std::to_string(job.dataset.train.size()));
+  facts.emplace_back("instruction set", describe_machine().simd);
+  return facts;
+}
+
+int show_dry_run(Session& session, const Settings& settings, const Job& job) {
+  const std::optional<StepCost> cost = step_cost(job.resolved, job.dataset, job.model);
+  session.document.more["dry_run"] = dry_run_json(job.resolved, job.dataset, job.model, cost);
+  session.print(dry_run_report(settings, job.resolved, job.dataset, job.model, cost));
+  return 0;
 }
 
 }  // namespace
 
 int train_command(Session& session) {
-  const std::optional<Checkpoint> resume = checkpoint_to_resume(session);
-  load_settings(session, resume ? values_of_config(resume->config_json) : GivenValues{});
-  const Settings settings = resolved_settings(session.settings);
-  const Config& config = settings.config;
+  ProcessGroup& processes = session.processes();
+  std::optional<Checkpoint> resume;
+  const Settings settings = session.together([&] { return train_settings(session, resume); });
+  processes.set_timeout(settings.config.init_timeout);
   session.document.config = config_json(settings, kTrain);
-
-  if (!config.out.empty() && !settings.dry_run) {
-    const bool continues = same_folder(config.out, config.resume);
-    const std::string comment = fmt::format(
-        "lockstep {}: the configuration of this run; `lockstep train FILE` runs it again",
-        kVersion);
-    session.folder =
-        std::make_unique<ResultFolder>(config.out, write_toml(settings, kTrain, comment),
-                                       ResultFolder::Terms{config.overwrite, continues});
-  }
-  const Dataset dataset = load_job_data(session);
-  Resolved resolved = resolve(config, dataset.train.size());
-  resolved.config_json = config_for_checkpoint(session.document.config);
-  const Model model = make_model(config.model, dataset.features(), dataset.classes);
-  describe_job(session, resolved, model);
-  require_trainable(resolved, dataset, model);
-  if (settings.dry_run) {
-    const std::optional<StepCost> cost = step_cost(resolved, dataset, model);
-    session.document.more["dry_run"] = dry_run_json(resolved, dataset, model, cost);
-    session.print(dry_run_report(settings, resolved, dataset, model, cost));
-    return 0;
-  }
-  require_memory(resolved, dataset, model);
-  TrainedModel trained = run_training(session, resolved, dataset, model, resume);
+  const Job job = session.together([&] { return prepare_job(session, settings); });
+  if (processes.size() > 1) require_equal_ranks(processes, facts_of(session, job));
+  if (settings.dry_run) return show_dry_run(session, settings, job);
+  processes.set_timeout(settings.config.comm_timeout);
+  processes.watch(&stop_signal());
+  TrainedModel trained = run_training(session, job.resolved, job.dataset, job.model, resume);
   return conclude(session, trained);
 }
 

@@ -117,6 +117,13 @@ const Names<SparseInput>& names_of(SparseInput) {
   return names;
 }
 
+const Names<MpiTransport>& names_of(MpiTransport) {
+  static const Names<MpiTransport> names = {{"auto", MpiTransport::automatic},
+                                            {"shared", MpiTransport::shared},
+                                            {"messages", MpiTransport::messages}};
+  return names;
+}
+
 const Names<DataPlacement>& names_of(DataPlacement) {
   static const Names<DataPlacement> names = {{"auto", DataPlacement::automatic},
                                              {"device", DataPlacement::device},

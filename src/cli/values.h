@@ -39,6 +39,7 @@ const Names<AllReduceChoice>& names_of(AllReduceChoice);
 const Names<Toggle>& names_of(Toggle);
 const Names<SparseInput>& names_of(SparseInput);
 const Names<DataPlacement>& names_of(DataPlacement);
+const Names<MpiTransport>& names_of(MpiTransport);
 const Names<Gemm>& names_of(Gemm);
 const Names<GradientType>& names_of(GradientType);
 

@@ -5,6 +5,7 @@
 #include "cli/session.h"
 #include "comm/device_group.h"
 #include "lockstep/device.h"
+#include "lockstep/process_group.h"
 #include "train/machine.h"
 
 namespace lockstep::cli {
@@ -13,10 +14,10 @@ namespace {
 
 std::string devices_text() {
   const GpuSurvey& survey = survey_gpus();
-  if (!survey.built) return "cpu (this build has neither CUDA nor MPI)";
+  if (!survey.built) return "cpu (this build has no CUDA)";
   const std::string nccl = nccl_version();
-  return fmt::format("cpu; {}CUDA {}, code for {}; {} (this build has no MPI)",
-                     survey.emulated ? "emulated " : "", survey.runtime, survey.architectures,
+  return fmt::format("cpu; {}CUDA {}, code for {}; {}", survey.emulated ? "emulated " : "",
+                     survey.runtime, survey.architectures,
                      nccl.empty() ? "no NCCL" : "NCCL " + nccl);
 }
 
@@ -29,8 +30,11 @@ std::string version_text() {
       "matrix products  {}\n"
       "own loops        {} here, chosen at run time\n"
       "devices          {}\n"
+      "ranks            {}\n"
       "built with       {}, {}\n",
-      kVersion, machine.gemm, machine.simd, devices_text(), kCompiler, kBuildType);
+      kVersion, machine.gemm, machine.simd, devices_text(),
+      mpi_version().empty() ? "none (this build has no MPI)" : mpi_version(), kCompiler,
+      kBuildType);
 }
 
 }  // namespace lockstep::cli

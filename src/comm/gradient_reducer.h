@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "comm/bucket_plan.h"
@@ -20,29 +21,43 @@ enum class Overlap { off, on };
 // Applies the optimizer to a range whose gradient is reduced.
 using UpdateRange = std::function<void(Range)>;
 
+// What is reduced together with the gradients.
+struct StepTail {
+  int64_t samples = 0;  // of this worker's share
+  bool stop = false;    // this worker has been asked to stop
+};
+
 class GradientReducer : public GradientListener {
  public:
   // `plan` cuts the whole buffer into buckets; every worker passes the same one. It must stay put
   // until finish().
-  virtual void begin_step(const std::vector<Range>& plan) = 0;
+  virtual void begin_step(const std::vector<Range>& plan, const StepTail& own) = 0;
   // Returns when every range is reduced and updated, and gradients may be overwritten.
   virtual void finish() = 0;
+  // Where the workers reduce their tails too: the sum of all samples, and whether any worker has
+  // been asked to stop. REQUIRES: finish() has returned.
+  virtual std::optional<StepTail> total() const { return std::nullopt; }
 };
 
-// Replicas: every worker all-reduces each bucket and updates all of its own parameters.
+// Replicas: every worker all-reduces each bucket and updates all of its own parameters. The first
+// bucket takes the workers' tails along.
 class ReplicaReducer final : public GradientReducer {
  public:
-  // `gradients` is the worker's own flat buffer. All references must outlive it.
+  // `gradients` is the worker's own flat buffer and, behind it, kPadFloats for its tail. All
+  // references must outlive it.
   ReplicaReducer(Communicator& communicator, std::span<float> gradients, Overlap overlap,
                  UpdateRange update);
 
-  void begin_step(const std::vector<Range>& plan) override;
+  void begin_step(const std::vector<Range>& plan, const StepTail& own) override;
   void released() override { released_ = true; }
   void ready(Range range) override;
   void finish() override;
+  std::optional<StepTail> total() const override;
 
  private:
   void update_completed();
+  void reduce(Range bucket);
+  std::span<float> tail() const { return gradients_.last(kPadFloats); }
 
   Communicator& communicator_;
   std::span<float> gradients_;
@@ -62,7 +77,7 @@ class SlicedReducer final : public GradientReducer {
   SlicedReducer(ThreadGroup& group, int rank, std::span<float> gradients, Overlap overlap,
                 UpdateRange update);
 
-  void begin_step(const std::vector<Range>& plan) override;
+  void begin_step(const std::vector<Range>& plan, const StepTail& own) override;
   void released() override;
   void ready(Range range) override;
   void finish() override;

@@ -9,17 +9,46 @@ ReplicaReducer::ReplicaReducer(Communicator& communicator, std::span<float> grad
       overlap_(overlap),
       update_(std::move(update)) {}
 
-void ReplicaReducer::begin_step(const std::vector<Range>& plan) {
+namespace {
+
+// A count in float32 digits whose sums over thousands of workers are exact.
+constexpr int kDigits = 4;
+constexpr int64_t kBase = 4096;
+
+}  // namespace
+
+void ReplicaReducer::begin_step(const std::vector<Range>& plan, const StepTail& own) {
   cursor_.start(plan);
+  int64_t rest = own.samples;
+  for (int digit = 0; digit < kDigits; ++digit) {
+    tail()[digit] = static_cast<float>(rest % kBase);
+    rest /= kBase;
+  }
+  tail()[kDigits] = own.stop ? 1.0f : 0.0f;
   first_collective_ = communicator_.completed();
   updated_ = 0;
   released_ = false;
 }
 
+std::optional<StepTail> ReplicaReducer::total() const {
+  StepTail total;
+  for (int digit = kDigits - 1; digit >= 0; --digit) {
+    total.samples = total.samples * kBase + static_cast<int64_t>(tail()[digit]);
+  }
+  total.stop = tail()[kDigits] > 0.0f;
+  return total;
+}
+
+void ReplicaReducer::reduce(Range bucket) {
+  const size_t end = gradients_.size() - kPadFloats;
+  const size_t size = bucket.size() + (bucket.end == end ? kPadFloats : 0);
+  communicator_.all_reduce(gradients_.subspan(bucket.begin, size));
+}
+
 void ReplicaReducer::ready(Range range) {
   if (overlap_ == Overlap::off) return;
   while (const auto bucket = cursor_.next_complete(range.begin)) {
-    communicator_.all_reduce(gradients_.subspan(bucket->begin, bucket->size()));
+    reduce(*bucket);
   }
   communicator_.progress();
   if (released_) update_completed();
@@ -32,7 +61,7 @@ void ReplicaReducer::update_completed() {
 
 void ReplicaReducer::finish() {
   while (const auto bucket = cursor_.next_complete(0)) {
-    communicator_.all_reduce(gradients_.subspan(bucket->begin, bucket->size()));
+    reduce(*bucket);
     if (overlap_ == Overlap::off) communicator_.wait();
   }
   communicator_.wait();

@@ -14,10 +14,10 @@ SlicedReducer::SlicedReducer(ThreadGroup& group, int rank, std::span<float> grad
       overlap_(overlap),
       update_(std::move(update)),
       sources_(group.size()) {
-  group_.data(rank_, 0) = gradients_.data();  // the same buffer in every step: posted once
+  group_.post_data(rank_, 0, gradients_.data());  // the same buffer in every step: posted once
 }
 
-void SlicedReducer::begin_step(const std::vector<Range>& plan) {
+void SlicedReducer::begin_step(const std::vector<Range>& plan, const StepTail&) {
   cursor_.start(plan);
   first_ = posted_;
   ++step_;
@@ -64,6 +64,7 @@ void SlicedReducer::finish() {
   while (folded_ < posted_) {
     {
       ScopedSeconds waiting(counters_.synchronization);
+      group_.begin_bucket(rank_, static_cast<int64_t>(folded_ - first_));
       group_.wait_all(rank_, &Progress::posted, folded_ + 1, "for a bucket of gradients");
       group_.wait_all(rank_, &Progress::released, static_cast<uint64_t>(step_),
                       "for the end of the backward pass");

@@ -32,7 +32,11 @@ void ThreadCommunicator::all_reduce(std::span<float> data) {
   counters_.wire_bytes += wire_bytes(data.size_bytes());
   // A slot of the window is free once every worker has finished the collective that used it.
   if (posted_ - finished_ >= ThreadGroup::kWindow / 2) wait();
-  group_.data(rank_, posted_) = data.data();
+  if (step_ != group_.step(rank_)) {
+    step_ = group_.step(rank_);
+    first_of_step_ = posted_;
+  }
+  group_.post_data(rank_, posted_, data.data());
   pending_.push_back(data);
   group_.progress(rank_).posted.store(++posted_, std::memory_order_release);
   progress();
@@ -45,17 +49,26 @@ void ThreadCommunicator::progress() {
 
 void ThreadCommunicator::wait() {
   while (!pending_.empty()) {
+    if (step_ >= 0) group_.begin_bucket(rank_, static_cast<int64_t>(finished_ - first_of_step_));
     // The predicate moves bytes as soon as it can: what it spends on that is not waiting.
     const double moving_before = counters_.communication;
     const Clock::time_point start = Clock::now();
     wait_until(
         group_.policy(), [&] { return advance(); },
-        [&] { group_.timed_out(rank_, "in an all-reduce", "its peers"); });
+        [&](double waited, const std::string& reason) {
+          group_.give_up(rank_, "in an all-reduce", missing(), waited, reason);
+        });
     const double moving = counters_.communication - moving_before;
     counters_.synchronization += seconds_between(start, Clock::now()) - moving;
   }
   ScopedSeconds waiting(counters_.synchronization);
   group_.wait_all(rank_, &Progress::done, posted_, "at the end of an all-reduce");
+}
+
+// Whom the oldest collective waits for: those who have not come to it, else those who are behind.
+std::string ThreadCommunicator::missing() const {
+  const std::string absent = group_.behind(&Progress::posted, finished_ + 1);
+  return absent.empty() ? group_.behind(&Progress::stage, finished_ * stages() + stage_) : absent;
 }
 
 bool ThreadCommunicator::advance() {
@@ -153,7 +166,7 @@ void ThreadCommunicator::broadcast(std::span<float> data, int root) {
   ++counters_.calls;
   counters_.bytes += rank_ == root ? static_cast<int64_t>(data.size_bytes()) : 0;
   wait();
-  if (rank_ == root) group_.data(root, posted_) = data.data();
+  if (rank_ == root) group_.post_data(root, posted_, data.data());
   barrier();
   if (rank_ != root) {
     ScopedSeconds moving(counters_.communication);

@@ -1,9 +1,10 @@
-// Collectives between threads of one process, over their own buffers: nothing is staged or copied
-// more often than the algorithm needs. No helper threads: progress is made by the callers.
+// Collectives between workers that share memory, over their own buffers: nothing is staged or
+// copied more often than the algorithm needs. No helper threads: progress is made by the callers.
 #pragma once
 
 #include <deque>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "comm/thread_group.h"
@@ -36,6 +37,7 @@ class ThreadCommunicator final : public Communicator {
   bool advance_ring(std::span<float> data);
   bool advance_central(std::span<float> data);
   void finish_oldest();
+  std::string missing() const;
   // Every worker's buffer of the oldest collective, from `offset` on, in rank order.
   std::span<const float* const> sources(size_t offset);
   bool stage_of_all(uint64_t stage) const;
@@ -48,6 +50,8 @@ class ThreadCommunicator final : public Communicator {
   AllReduceAlgorithm algorithm_;
   std::deque<std::span<float>> pending_;  // collectives finished_ .. posted_ - 1
   uint64_t posted_ = 0;
+  int64_t step_ = -1;           // the group's, when the last collective was posted
+  uint64_t first_of_step_ = 0;  // posted_ when it began
   uint64_t finished_ = 0;
   int stage_ = 0;  // stages done of the oldest pending collective
   std::vector<const float*> sources_;

@@ -98,6 +98,7 @@ void check_run(const Config& config) {
            "give auto, inf, or a number from 0 on");
   }
   check_real("comm-timeout", config.comm_timeout, 0.0, kNoLimit, Ends::open_below);
+  check_real("init-timeout", config.init_timeout, 0.0, kNoLimit, Ends::open_below);
   check_integer("checkpoint-every", config.checkpoint_every.count, 0, kMaxEpochs);
   check_integer("eval-every", config.eval_every, 1);
   check_real("target-accuracy", config.target_accuracy, 0.0, 1.0, Ends::closed);
@@ -188,6 +189,30 @@ void check_gpu_options(const Config& config, Strategy strategy) {
   }
 }
 
+// What belongs to the workers of one process.
+void check_ranks(const Config& config, Strategy strategy, int ranks) {
+  if (strategy == Strategy::serial) {
+    refuse(fmt::format("--strategy serial with {} ranks: serial has one worker", ranks),
+           "use --strategy sync or local-sgd, or start one process");
+  }
+  if (strategy == Strategy::hogwild) {
+    refuse(fmt::format("--strategy hogwild with {} ranks: its workers share the memory of one "
+                       "process",
+                       ranks),
+           "start one process with --workers, or use --strategy sync or local-sgd");
+  }
+  if (config.update == UpdateKind::factors) {
+    refuse(fmt::format("--update factors with {} ranks: workers read each other's activations, "
+                       "which are one process's",
+                       ranks),
+           "leave out --update, or start one process with --workers");
+  }
+  if (config.mpi_transport == MpiTransport::messages && config.update == UpdateKind::sliced) {
+    refuse("--update sliced with --mpi-transport messages: its weights are shared memory",
+           "use --update replicas, or --mpi-transport auto");
+  }
+}
+
 void check_hogwild(const Config& config) {
   if (config.optimizer.kind != OptimizerKind::sgd) {
     refuse(fmt::format("--strategy hogwild with --optimizer {}: its moments are undefined when "
@@ -265,8 +290,9 @@ void check_ranges(const Config& config) {
   check_run(config);
 }
 
-void check_combinations(const Config& config, Strategy strategy) {
+void check_combinations(const Config& config, Strategy strategy, int ranks) {
   check_gpu_options(config, strategy);
+  if (ranks > 1) check_ranks(config, strategy, ranks);
   if (strategy == Strategy::serial && config.workers > 1) {
     refuse(
         fmt::format("--strategy serial with --workers {}: serial has one worker", config.workers),
@@ -279,11 +305,17 @@ void check_combinations(const Config& config, Strategy strategy) {
   check_run_options(config);
 }
 
-void check_workers_against_samples(const Config& config, int64_t train_samples) {
-  if (config.workers <= train_samples) return;
-  refuse(fmt::format("--workers {}: more workers than the {} training samples", config.workers,
-                     train_samples),
-         fmt::format("use at most --workers {}", train_samples));
+void check_workers_against_samples(const Config& config, int ranks, int64_t train_samples) {
+  const int64_t workers = int64_t{config.workers} * ranks;
+  if (workers <= train_samples) return;
+  if (ranks == 1) {
+    refuse(fmt::format("--workers {}: more workers than the {} training samples", config.workers,
+                       train_samples),
+           fmt::format("use at most --workers {}", train_samples));
+  }
+  refuse(fmt::format("{} ranks with --workers {}: more workers than the {} training samples", ranks,
+                     config.workers, train_samples),
+         fmt::format("start at most {} workers in all", train_samples));
 }
 
 }  // namespace lockstep

@@ -12,8 +12,8 @@ namespace lockstep {
 void check_ranges(const Config& config);
 
 // Options that exclude or need each other under `strategy`.
-void check_combinations(const Config& config, Strategy strategy);
+void check_combinations(const Config& config, Strategy strategy, int ranks);
 
-void check_workers_against_samples(const Config& config, int64_t train_samples);
+void check_workers_against_samples(const Config& config, int ranks, int64_t train_samples);
 
 }  // namespace lockstep

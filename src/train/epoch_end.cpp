@@ -9,7 +9,7 @@ namespace lockstep {
 void Worker::offer_slot() {
   if (EpochStep* behind = step_->epoch_step()) count(behind->settle());
   Run::Slot& slot = run_.slots[rank_];
-  slot.epoch_metrics = epoch_metrics_;
+  slot.measured.epoch_metrics = epoch_metrics_;
   slot.epoch_start = epoch_start_;
   slot.values = memory_.values;
   slot.state = memory_.state;
@@ -31,15 +31,18 @@ void Worker::end_epoch() {
   offer_slot();
   barrier();
   // From when the first of them began: on a busy machine this one may have begun later.
-  if (rank_ == 0)
-    epoch_start_ = std::ranges::min(run_.slots, {}, &Run::Slot::epoch_start).epoch_start;
-  const double epoch_seconds = seconds_between(epoch_start_, Clock::now());
+  if (leads()) {
+    const auto own = std::span(run_.slots).subspan(run_.first_worker, run_.local_workers);
+    epoch_start_ = std::ranges::min(own, {}, &Run::Slot::epoch_start).epoch_start;
+  }
+  double epoch_seconds = seconds_between(epoch_start_, Clock::now());
   write_back();
   if (!interrupted_) {
     if (evaluation_is_due()) evaluate_blocks();
-    run_.group.barrier(rank_);
+    run_.meet(rank_);
   }
-  if (rank_ == 0) {
+  if (leads()) {
+    run_.exchange(epoch_seconds);
     collect_values(run_);
     run_.trained_seconds += epoch_seconds;
     record_mean_step_time(epoch_seconds);
@@ -50,7 +53,7 @@ void Worker::end_epoch() {
     }
     run_.reached = position();
   }
-  run_.group.barrier(rank_);
+  run_.meet(rank_);
   finished_ = !run_.book.stop_reason().empty();
 }
 
@@ -59,12 +62,14 @@ void Worker::save_within_epoch() {
   const Clock::time_point start = Clock::now();
   offer_slot();
   write_back();
-  run_.group.barrier(rank_);
-  if (rank_ == 0) {
+  run_.meet(rank_);
+  if (leads()) {
+    double seconds = 0.0;
+    run_.exchange(seconds);
     collect_values(run_);
     save_training_state(run_, position());
   }
-  run_.group.barrier(rank_);
+  run_.meet(rank_);
   const Clock::duration pause = Clock::now() - start;
   epoch_start_ += pause;
   step_start_ += pause;
@@ -90,7 +95,7 @@ void Worker::evaluate_blocks() {
 
 void Worker::close_epoch(double epoch_seconds) {
   BatchMetrics train;
-  for (const Run::Slot& slot : run_.slots) train += slot.epoch_metrics;
+  for (const Run::Slot& slot : run_.slots) train += slot.measured.epoch_metrics;
   EpochRecord record;
   record.epoch = epoch_ + 1;
   record.learning_rate = batch_.learning_rate;
@@ -122,7 +127,7 @@ TrainingPosition Worker::position() const {
     return at;
   }
   BatchMetrics sums;
-  for (const Run::Slot& slot : run_.slots) sums += slot.epoch_metrics;
+  for (const Run::Slot& slot : run_.slots) sums += slot.measured.epoch_metrics;
   at.epoch_loss = sums.loss;
   at.epoch_correct = sums.correct;
   at.epoch_count = sums.count;

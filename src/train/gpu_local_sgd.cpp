@@ -62,7 +62,7 @@ void train_local_sgd_on_gpus(Run& run, int rank) {
   EpochStep& step = *worker.step().epoch_step();
   const EpochJob job = shared_job(worker, *communicator);
   step.prepare(job);
-  if (rank == 0) say_where_data_are(run, step);
+  if (worker.leads()) say_where_data_are(run, step);
   const bool with_state = run.config.sync_state == SyncState::average;
   Averager averager(*step.shared_step(), with_state ? AverageState::yes : AverageState::no);
   const SyncEvery& every = run.config.sync_every;

@@ -26,7 +26,10 @@ double choose_buckets(Worker& worker, SharedEpochStep& step) {
       for (int trial = 0; trial < kWarmUp; ++trial) (void)step.try_step();
       for (int trial = 0; trial < kTrials; ++trial) tuner.record(step.try_step());
     }
-    if (worker.rank() == 0) run.bucket_index = tuner.fastest();
+    if (worker.leads()) {
+      run.bucket_index = tuner.fastest();
+      run.processes.broadcast(std::span(&run.bucket_index, 1), 0);
+    }
     worker.barrier();
     tuner.settle(run.bucket_index);
   }
@@ -41,9 +44,9 @@ void train_sync_on_gpus(Run& run, int rank) {
   Worker worker(run, rank, Weights::own, State::own);
   EpochStep& step = *worker.step().epoch_step();
   step.prepare(shared_job(worker, *communicator));
-  if (rank == 0) say_where_data_are(run, step);
+  if (worker.leads()) say_where_data_are(run, step);
   const double bucket_bytes = choose_buckets(worker, *step.shared_step());
-  if (rank == 0) run.bucket_bytes = bucket_bytes;
+  if (worker.leads()) run.bucket_bytes = bucket_bytes;
   train_epochs(worker, step);
   publish_shared(worker);
 }

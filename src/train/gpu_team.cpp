@@ -24,7 +24,8 @@ constexpr int kCommunicationFailed = 5;  // the exit code
 std::unique_ptr<DeviceGroup> make_device_group(Run& run) {
   if (!run.resolved.device.on_gpu() || run.resolved.workers == 1) return nullptr;
   return make_device_group({.id = new_device_group_id(),
-                            .members = run.resolved.workers,
+                            .first_rank = run.first_worker,
+                            .members = run.local_workers,
                             .world_size = run.resolved.workers,
                             .init_timeout = run.config.init_timeout,
                             .timeout = run.config.comm_timeout,
@@ -33,8 +34,9 @@ std::unique_ptr<DeviceGroup> make_device_group(Run& run) {
 }
 
 OwnedDeviceCommunicator join_device_group(Run& run, int rank) {
-  (void)gpu_memory(run.resolved.device.gpus.at(rank));  // makes it the current one
-  return run.devices->join(rank);
+  const int member = rank - run.first_worker;
+  (void)gpu_memory(run.resolved.device.gpus.at(member));  // makes it the current one
+  return run.devices->join(member);
 }
 
 EpochJob shared_job(Worker& worker, DeviceCommunicator& communicator) {
@@ -52,18 +54,18 @@ EpochJob shared_job(Worker& worker, DeviceCommunicator& communicator) {
 
 void publish_shared(Worker& worker) {
   worker.publish();
-  Run::Slot& slot = worker.run().slots[worker.rank()];
+  Run::Measured& measured = worker.run().slots[worker.rank()].measured;
   const StepSeconds seconds = worker.step().seconds();
   const auto known = [](double value) -> std::optional<double> {
     if (std::isnan(value)) return std::nullopt;
     return value;
   };
-  slot.seconds.communication = known(seconds.communication);
-  slot.seconds.exposed_communication = known(seconds.exposed_communication);
+  measured.seconds.communication = known(seconds.communication);
+  measured.seconds.exposed_communication = known(seconds.exposed_communication);
   const CommunicationCounters counters = worker.step().epoch_step()->shared_step()->counters();
-  slot.communication.calls = counters.calls;
-  slot.communication.bytes = counters.bytes;
-  slot.communication.wire_bytes = counters.wire_bytes;
+  measured.communication.calls = counters.calls;
+  measured.communication.bytes = counters.bytes;
+  measured.communication.wire_bytes = counters.wire_bytes;
 }
 
 }  // namespace lockstep

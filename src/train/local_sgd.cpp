@@ -1,7 +1,7 @@
 #include <algorithm>
+#include <array>
 
 #include "backend/vector_ops.h"
-#include "comm/thread_communicator.h"
 #include "train/averaging.h"
 #include "train/strategies.h"
 
@@ -31,9 +31,18 @@ class Averager {
       average_one(worker_.state(), weight);
     }
     own_samples_ = all_samples_ = batches_ = 0;
+    if (worker_.run().by_messages()) vote_on_stopping();
   }
 
  private:
+  // Ranks that share no memory can only stop together where they meet anyway.
+  void vote_on_stopping() {
+    votes_[0] = worker_.run().stop_by_vote() ? 1.0f : 0.0f;
+    communicator_.all_reduce(votes_);
+    communicator_.wait();
+    if (votes_[0] > 0.0f) worker_.run().stop_agreed.store(true, std::memory_order_relaxed);
+  }
+
   void average_one(std::span<float> values, float weight) {
     scale(values, weight);
     communicator_.all_reduce(values);
@@ -42,6 +51,7 @@ class Averager {
 
   Worker& worker_;
   Communicator& communicator_;
+  alignas(kAlignment) std::array<float, kPadFloats> votes_{};
   int64_t own_samples_ = 0, all_samples_ = 0, batches_ = 0;
 };
 
@@ -63,8 +73,8 @@ void train_local_sgd(Run& run, int rank) {
   if (run.devices) return train_local_sgd_on_gpus(run, rank);
   if (run.resolved.device.on_gpu()) return train_serial(run, rank);  // one: nothing to average
   Worker worker(run, rank, Weights::own, State::own);
-  ThreadCommunicator communicator(run.group, rank, run.resolved.allreduce);
-  Averager averager(worker, communicator);
+  const std::unique_ptr<Communicator> communicator = run.communicator(rank);
+  Averager averager(worker, *communicator);
   const Config& config = run.config;
   while (worker.begin_epoch()) {
     while (const GlobalBatch* batch = worker.next_batch()) {
@@ -83,7 +93,7 @@ void train_local_sgd(Run& run, int rank) {
       worker.end_epoch();
     }
   }
-  worker.add_communication(communicator.counters());
+  worker.add_communication(communicator->counters());
   worker.publish();
 }
 

@@ -147,6 +147,7 @@ const char* to_string(AllReduceAlgorithm algorithm) {
     case AllReduceAlgorithm::ring: return "ring";
     case AllReduceAlgorithm::direct: return "direct";
     case AllReduceAlgorithm::central: return "central";
+    case AllReduceAlgorithm::library: return "mpi";
   }
   return "direct";
 }
@@ -157,6 +158,15 @@ const char* to_string(UpdateKind update) {
     case UpdateKind::sliced: return "sliced";
     case UpdateKind::factors: return "factors";
     case UpdateKind::replicas: return "replicas";
+  }
+  return "auto";
+}
+
+const char* to_string(MpiTransport transport) {
+  switch (transport) {
+    case MpiTransport::automatic: return "auto";
+    case MpiTransport::shared: return "shared";
+    case MpiTransport::messages: return "messages";
   }
   return "auto";
 }

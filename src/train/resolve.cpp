@@ -17,9 +17,9 @@ namespace {
 
 constexpr int64_t kDefaultBatch = 64;
 
-Strategy choose_strategy(const Config& config) {
+Strategy choose_strategy(const Config& config, int ranks) {
   if (config.strategy) return *config.strategy;
-  return config.workers > 1 ? Strategy::sync : Strategy::serial;
+  return config.workers * ranks > 1 ? Strategy::sync : Strategy::serial;
 }
 
 // A batch beyond the data set is the data set: every step takes all of it.
@@ -83,6 +83,12 @@ void choose_communication(Resolved& resolved) {
   if (config.update == UpdateKind::automatic) {
     if (config.allreduce != AllReduceChoice::automatic) {
       resolved.update = UpdateKind::replicas;
+  if (resolved.ranks > 1) {
+    throw Error(ErrorKind::device,
+                fmt::format("--device {} in {} ranks is not in this version yet", config.device,
+                            resolved.ranks),
+                "start one process and use --workers, a GPU each; or --device cpu");
+  }
     } else if (config.bucket_mb || config.overlap == Toggle::off || config.accumulate > 1) {
       resolved.update = UpdateKind::sliced;
     }
@@ -109,19 +115,21 @@ void choose_gpu_communication(const Config& config, Resolved& resolved) {
 
 }  // namespace
 
-Resolved resolve(const Config& config, int64_t train_samples) {
+Resolved resolve(const Config& config, int64_t train_samples, ProcessGroup& processes) {
   Resolved resolved;
   resolved.config = config;
-  resolved.strategy = choose_strategy(config);
-  resolved.workers = config.workers;
+  resolved.processes = &processes;
+  resolved.ranks = processes.size();
   check_ranges(config);
-  check_combinations(config, resolved.strategy);
-  check_workers_against_samples(config, train_samples);
+  resolved.strategy = choose_strategy(config, resolved.ranks);
+  resolved.workers = config.workers * resolved.ranks;
+  check_combinations(config, resolved.strategy, resolved.ranks);
+  check_workers_against_samples(config, resolved.ranks, train_samples);
 
   choose_batch(resolved, train_samples);
   choose_learning_rate_scale(resolved);
   choose_communication(resolved);
-  resolved.device = choose_device(config.device, resolved.workers);
+  resolved.device = choose_device(config.device, config.workers);
   choose_gpu_communication(config, resolved);
   const GpuSurvey survey = resolved.device.on_gpu() ? survey_gpus() : GpuSurvey{};
   const GemmChoice gemm = choose_gemm(config, resolved.device, survey);
@@ -133,8 +141,9 @@ Resolved resolve(const Config& config, int64_t train_samples) {
                     "(--device cuda)",
                     to_string(config.data_placement)));
   }
-  resolved.name =
-      mode_name(resolved.strategy, resolved.workers, config.sync_every, resolved.device.name);
+  const bool cpu_ranks = resolved.ranks > 1 && !resolved.device.on_gpu();
+  resolved.name = mode_name(resolved.strategy, resolved.workers, config.sync_every,
+                            cpu_ranks ? "mpi" : resolved.device.name);
   return resolved;
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "comm/stopwatch.h"
+#include "train/evaluate.h"
 
 namespace lockstep {
 
@@ -29,8 +30,8 @@ std::optional<double> mean_of(const std::vector<Run::Slot>& slots,
                               std::optional<double> PhaseSeconds::*phase) {
   double sum = 0.0;
   for (const Run::Slot& slot : slots) {
-    if (!(slot.seconds.*phase)) return std::nullopt;
-    sum += *(slot.seconds.*phase);
+    if (!(slot.measured.seconds.*phase)) return std::nullopt;
+    sum += *(slot.measured.seconds.*phase);
   }
   return sum / static_cast<double>(slots.size());
 }
@@ -42,7 +43,8 @@ PhaseSeconds mean_over_workers(const std::vector<Run::Slot>& slots) {
         &PhaseSeconds::synchronization, &PhaseSeconds::data, &PhaseSeconds::update}) {
     mean.*phase = mean_of(slots, phase);
   }
-  mean.sampled = std::ranges::any_of(slots, [](const auto& slot) { return slot.seconds.sampled; });
+  mean.sampled =
+      std::ranges::any_of(slots, [](const auto& slot) { return slot.measured.seconds.sampled; });
   return mean;
 }
 
@@ -58,10 +60,10 @@ std::vector<std::string> fused_phases(const PhaseSeconds& time, int workers) {
 CommunicationTotals totals_of(const Run& run, double epochs_done) {
   CommunicationTotals totals;
   for (const Run::Slot& slot : run.slots) {
-    totals.bytes += slot.communication.bytes;
-    totals.wire_bytes += slot.communication.wire_bytes;
+    totals.bytes += slot.measured.communication.bytes;
+    totals.wire_bytes += slot.measured.communication.wire_bytes;
   }
-  totals.calls = run.slots[0].communication.calls;
+  totals.calls = run.slots[0].measured.communication.calls;
   if (epochs_done > 0.0) {
     totals.calls_per_epoch = std::llround(static_cast<double>(totals.calls) / epochs_done);
   }
@@ -78,7 +80,7 @@ std::string bucket_name(const Run& run) {
 // GPUs send each other slices, fold them in rank order and gather, where NCCL's own order of sums
 // would not do.
 std::string all_reduce_name(const Run& run) {
-  if (!run.resolved.device.on_gpu()) return to_string(run.resolved.allreduce);
+  if (!run.resolved.device.on_gpu()) return to_string(run.allreduce());
   return run.config.deterministic ? "nccl, folded in rank order" : "nccl";
 }
 
@@ -101,9 +103,12 @@ void add_strategy_options(const Run& run, RunResult& result) {
                          config.sync_state == SyncState::average ? "average" : "private");
     options.emplace_back("allreduce", all_reduce_name(run));
   }
+  if (run.resolved.ranks > 1 && !run.resolved.device.on_gpu()) {
+    options.emplace_back("mpi_transport", run.by_messages() ? "messages" : "shared");
+  }
   const bool sparse = run.layout.tensors().front().transposed;
   if (sparse) options.emplace_back("sparse_input", "on");
-  if (const auto& set_up = run.slots[0].set_up) {
+  if (const auto& set_up = run.slots[0].measured.set_up) {
     options.emplace_back("data_placement", to_string(set_up->data_placement));
   }
   if (config.accumulate > 1) options.emplace_back("accumulate", std::to_string(config.accumulate));
@@ -116,6 +121,7 @@ void describe(const Run& run, RunResult& result) {
   result.device = run.resolved.device.name;
   result.emulated = run.resolved.device.emulated;
   result.workers = run.resolved.workers;
+  result.ranks = run.resolved.ranks;
   result.threads = config.threads;
   result.precision = to_string(config.model.precision);
   result.deterministic = config.deterministic;
@@ -128,7 +134,9 @@ void describe(const Run& run, RunResult& result) {
 
 }  // namespace
 
-RunResult make_result(const Run& run, std::span<const float> values, bool interrupted) {
+RunResult make_result(Run& run, std::span<const float> values, bool interrupted) {
+  double seconds = 0.0;
+  run.exchange(seconds);  // what workers published at their end
   RunResult result;
   describe(run, result);
   result.status = interrupted ? RunStatus::interrupted : RunStatus::ok;
@@ -142,13 +150,13 @@ RunResult make_result(const Run& run, std::span<const float> values, bool interr
   result.startup_seconds = run.startup_seconds;
   result.load_seconds = run.dataset.load_seconds;
   result.eval_seconds = run.eval_seconds;
-  if (const auto& set_up = run.slots[0].set_up) {
+  if (const auto& set_up = run.slots[0].measured.set_up) {
     result.transfer_seconds = set_up->transfer_seconds;
     result.capture_seconds = set_up->capture_seconds;
   }
   result.time_to_target = run.book.time_to_target();
   result.time = mean_over_workers(run.slots);
-  for (const Run::Slot& slot : run.slots) result.workers_time.push_back(slot.seconds);
+  for (const Run::Slot& slot : run.slots) result.workers_time.push_back(slot.measured.seconds);
   result.fused = fused_phases(result.time, run.resolved.workers);
   const auto steps_here = static_cast<double>(result.steps - steps_before);
   const auto per_epoch = static_cast<double>(run.steps_per_epoch);
@@ -159,15 +167,16 @@ RunResult make_result(const Run& run, std::span<const float> values, bool interr
   }
   if (!interrupted) {
     const Clock::time_point start = Clock::now();
-    const EvaluateOptions options{run.resolved.workers * run.config.threads, run.resolved.device};
+    const EvaluateOptions options{run.local_workers * run.config.threads, run.resolved.device};
     const auto evaluation = [&](const Split& split) {
-      return evaluate(run.model, run.dataset.normalization, split, values, options).evaluation;
+      return evaluate_together(run.model, run.dataset.normalization, split, values, options,
+                               run.processes);
     };
     result.final_train = evaluation(run.dataset.train);
     if (run.dataset.test) result.final_test = evaluation(*run.dataset.test);
     result.eval_seconds += seconds_between(start, Clock::now());
   }
-  result.peak_memory_bytes = peak_memory_bytes();
+  result.peak_memory_bytes = std::ranges::max(run.processes.all_gather(peak_memory_bytes()));
   result.parameters_sha256 = sha256_of(run.layout, values);
   return result;
 }

@@ -9,6 +9,6 @@
 namespace lockstep {
 
 // `values` are those that the run ends with; they are evaluated on both parts unless `interrupted`.
-RunResult make_result(const Run& run, std::span<const float> values, bool interrupted);
+RunResult make_result(Run& run, std::span<const float> values, bool interrupted);
 
 }  // namespace lockstep

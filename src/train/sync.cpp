@@ -1,5 +1,7 @@
+#include <fmt/format.h>
+
 #include "comm/gradient_reducer.h"
-#include "comm/thread_communicator.h"
+#include "lockstep/error.h"
 #include "train/bucket_tuner.h"
 #include "train/strategies.h"
 
@@ -14,9 +16,25 @@ BucketTuner make_tuner(const Run& run) {
 }
 
 void agree_on_bucket(Worker& worker, BucketTuner& tuner) {
-  if (worker.rank() == 0) worker.run().bucket_index = tuner.fastest();
+  Run& run = worker.run();
+  if (worker.leads()) {
+    run.bucket_index = tuner.fastest();
+    run.processes.broadcast(std::span(&run.bucket_index, 1), 0);
+  }
   worker.barrier();
   tuner.settle(worker.run().bucket_index);
+}
+
+// What the workers reduced together with their gradients: all must have taken the same batch.
+void heed(Worker& worker, const GlobalBatch& batch, const std::optional<StepTail>& total) {
+  if (!total) return;
+  if (total->samples != batch.count) {
+    throw Error(ErrorKind::communication,
+                fmt::format("the workers' shares of step {} add up to {} samples, its batch has {}",
+                            batch.global_step + 1, total->samples, batch.count),
+                "this is a defect of this program: please report it");
+  }
+  if (total->stop) worker.run().stop_agreed.store(true, std::memory_order_relaxed);
 }
 
 // `scalars` are those that the reducer's updates use.
@@ -26,22 +44,23 @@ void train_with(Worker& worker, GradientReducer& reducer, UpdateScalars& scalars
     while (const GlobalBatch* batch = worker.next_batch()) {
       const Clock::time_point start = Clock::now();
       scalars = worker.scalars(*batch, batch->count);
-      reducer.begin_step(tuner.plan());
+      reducer.begin_step(tuner.plan(), {batch->share.size(), worker.run().stop_by_vote()});
       const BatchMetrics metrics = worker.step().gradients(batch->share, reducer);
       reducer.finish();
+      heed(worker, *batch, reducer.total());
       worker.count(metrics);
       if (tuner.step_done(seconds_between(start, Clock::now()))) agree_on_bucket(worker, tuner);
     }
     worker.end_epoch();
   }
-  if (worker.rank() == 0) worker.run().bucket_bytes = tuner.bytes();
+  if (worker.leads()) worker.run().bucket_bytes = tuner.bytes();
 }
 
 // One set of weights; each worker updates its own slice of it.
 void train_sliced(Run& run, int rank) {
   Worker worker(run, rank, Weights::shared, State::shared);
   UpdateScalars scalars;
-  SlicedReducer reducer(run.group, rank, worker.gradients(), run.overlap(),
+  SlicedReducer reducer(run.group, run.place(rank), worker.gradients(), run.overlap(),
                         [&](Range range) { worker.step().update(range, scalars); });
   train_with(worker, reducer, scalars);
   worker.add_communication(reducer.counters());
@@ -51,12 +70,12 @@ void train_sliced(Run& run, int rank) {
 // A replica a worker; gradients are all-reduced and every replica updated alike.
 void train_replicas(Run& run, int rank) {
   Worker worker(run, rank, Weights::own, State::own);
-  ThreadCommunicator communicator(run.group, rank, run.resolved.allreduce);
+  const std::unique_ptr<Communicator> communicator = run.communicator(rank);
   UpdateScalars scalars;
-  ReplicaReducer reducer(communicator, worker.gradients(), run.overlap(),
+  ReplicaReducer reducer(*communicator, worker.gradients_and_tail(), run.overlap(),
                          [&](Range range) { worker.step().update(range, scalars); });
   train_with(worker, reducer, scalars);
-  worker.add_communication(communicator.counters());
+  worker.add_communication(communicator->counters());
   worker.publish();
 }
 

@@ -50,6 +50,7 @@ void set_start(Run& run, const Checkpoint* resume) {
     initialize(run.model, run.layout, run.config.seed, values.span());
     from_logical(run.layout, values.span(), run.values.span());
   }
+  run.processes.barrier();  // weights that all share are there
   if (run.resolved.strategy == Strategy::hogwild) {
     run.hogwild_values = Buffer<SharedFloats>(run.values.size() / 2);
     store_relaxed(run.hogwild_values.span(), run.values.span());
@@ -66,7 +67,7 @@ std::vector<int> workers_processors(const Run& run) {
 }
 
 void warn_of_sharing(const Run& run, size_t processors) {
-  const auto workers = static_cast<size_t>(run.resolved.workers);
+  const auto workers = static_cast<size_t>(run.local_workers) * run.processes.neighbours().size();
   const size_t threads = workers * static_cast<size_t>(run.config.threads);
   const bool on_gpus = run.resolved.device.on_gpu();  // a thread only drives one
   if (!run.observer.on_warning || on_gpus || threads <= processors) return;
@@ -99,16 +100,19 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
                    const Checkpoint* resume) {
   require_trainable(resolved, dataset, model);
   const Clock::time_point start = Clock::now();
-  const std::vector<int> usable = usable_processors();
+  const RankProcessors usable =
+      divide_processors(*resolved.processes, resolved.config.workers * resolved.config.threads);
   Run run(resolved, dataset, model, observer, stop, usable);
   set_start(run, resume);
-  warn_of_sharing(run, usable.size());
+  warn_of_sharing(run, static_cast<size_t>(usable.shared));
   run.created = start;
   run.devices = make_device_group(run);
-  run_team(run.group, workers_processors(run), [&](int rank) { run_strategy(run, rank); });
+  const int first_place = run.place(run.first_worker);
+  run_team(run.group, {first_place, run.local_workers}, workers_processors(run),
+           [&](int place) { run_strategy(run, run.first_worker + place - first_place); });
 
   TrainedModel trained;
-  const bool interrupted = run.gate.stopped();
+  const bool interrupted = run.stopped();
   if (interrupted && !resolved.config.out.empty()) save_training_state(run, run.reached);
   trained.checkpoint = make_checkpoint(run, run.reached);
   if (!interrupted && resolved.config.keep_best && !run.book.best_values().empty()) {

@@ -16,15 +16,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Sums in rank order, then divides: the same bits in every run.
-void merge_states(Run& run, float divisor) {
-  for (size_t i = 0; i < run.state.size(); ++i) {
-    float sum = 0.0f;
-    for (const Run::Slot& slot : run.slots) sum += slot.state[i];
-    run.state[i] = sum / divisor;
-  }
-}
-
 bool same_layers(const Model& a, const Model& b) {
   const ParameterLayout left(a), right(b);
   if (a.loss != b.loss || left.tensors().size() != right.tensors().size()) return false;
@@ -37,16 +28,15 @@ bool same_layers(const Model& a, const Model& b) {
 }  // namespace
 
 void collect_values(Run& run) {
+  const Run::Slot& own = run.slots[run.first_worker];
   if (!run.shares_weights()) {
-    std::copy(run.slots[0].values.begin(), run.slots[0].values.end(), run.values.begin());
+    std::copy(own.values.begin(), own.values.end(), run.values.begin());
   }
   switch (run.state_merge) {
     case StateMerge::shared: break;
-    case StateMerge::first:
-      std::copy(run.slots[0].state.begin(), run.slots[0].state.end(), run.state.begin());
-      break;
-    case StateMerge::mean: merge_states(run, static_cast<float>(run.slots.size())); break;
-    case StateMerge::sum: merge_states(run, 1.0f); break;
+    case StateMerge::first: std::copy(own.state.begin(), own.state.end(), run.state.begin()); break;
+    case StateMerge::mean: run.merge_states(static_cast<float>(run.slots.size())); break;
+    case StateMerge::sum: run.merge_states(1.0f); break;
   }
 }
 
@@ -69,6 +59,7 @@ Checkpoint make_checkpoint(const Run& run, const TrainingPosition& position) {
 }
 
 void save_training_state(const Run& run, const TrainingPosition& position) {
+  if (!run.writes()) return;
   const fs::path folder = fs::path(run.config.out) / "checkpoints";
   std::error_code error;
   fs::create_directories(folder, error);

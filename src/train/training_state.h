@@ -9,7 +9,8 @@
 
 namespace lockstep {
 
-// Worker 0, between two barriers: brings the result of all workers into run.values and run.state.
+// Each process's first worker, between two meetings: brings the result of all workers into
+// run.values and run.state.
 void collect_values(Run& run);
 
 // Model and training state at `position`, from run.values and run.state.

@@ -21,7 +21,9 @@ StepOptions workers_options(const Run& run, int rank) {
   StepOptions options = step_options(run.resolved);
   options.spins = run.group.policy().spins;
   options.thread_start = [&run, rank](int thread) {
-    if (!run.processors.empty()) pin_to(run.processors[rank * run.config.threads + thread]);
+    if (!run.processors.empty()) {
+      pin_to(run.processors[(rank - run.first_worker) * run.config.threads + thread]);
+    }
     flush_denormals();
   };
   const double bucket_mb = run.config.bucket_mb.value_or(0.0);
@@ -48,23 +50,25 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
   memory_.values = run.values.span();
   memory_.state = run.state.span();
   if (weights == Weights::own) {
-    own_values_ = Buffer<float>(size);
+    own_values_ = run.memory.allocate(size);
     std::copy(run.values.begin(), run.values.end(), own_values_.begin());
     memory_.values = own_values_.span();
   }
   if (state == State::own) {
-    own_state_ = Buffer<float>(run.state.size());
+    own_state_ = run.memory.allocate(run.state.size());
     std::copy(run.state.begin(), run.state.end(), own_state_.begin());
     memory_.state = own_state_.span();
   } else if (state == State::none) {
     memory_.state = {};
   }
-  if (keeps_gradients(run.resolved, run.model)) own_gradients_ = Buffer<float>(size);
-  memory_.gradients = own_gradients_.span();
-  backend_ = make_backend(run.resolved.device, rank);
+  if (keeps_gradients(run.resolved, run.model)) {
+    own_gradients_ = run.memory.allocate(size + kPadFloats);
+    memory_.gradients = own_gradients_.span().first(size);
+  }
+  backend_ = make_backend(run.resolved.device, rank - run.first_worker);
   step_ = backend_->compile(run.model, run.layout, run.normalization(), memory_,
                             workers_options(run, rank));
-  if (rank == 0) {
+  if (leads()) {
     run.products = step_->products();
     tell_of_products(run);
   }
@@ -79,7 +83,7 @@ Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), ra
 
 Worker::~Worker() {
   if (std::uncaught_exceptions() > 0) run_.group.abort();
-  run_.group.leave(rank_);
+  run_.group.leave(run_.place(rank_));
 }
 
 UpdateScalars Worker::scalars(const GlobalBatch& batch, int64_t samples) const {
@@ -113,7 +117,7 @@ EpochPlan Worker::epoch_plan(std::span<const UpdateScalars> scalars) const {
 
 void Worker::barrier() {
   ScopedSeconds waiting(synchronization_);
-  run_.group.barrier(rank_);
+  run_.meet(rank_);
 }
 
 bool Worker::begin_epoch() {
@@ -124,24 +128,31 @@ bool Worker::begin_epoch() {
   }
   first_epoch_ = false;
   if (interrupted_ || finished_ || epoch_ >= run_.config.epochs) return false;
-  run_.group.barrier(rank_);  // not timed: the epoch starts when all are here
+  run_.meet(rank_);  // not timed: the epoch starts when all are here
   epoch_start_ = step_start_ = progress_at_ = Clock::now();
-  if (rank_ == 0 && run_.startup_seconds == 0.0) {
+  if (leads() && run_.startup_seconds == 0.0) {
     run_.startup_seconds = seconds_between(run_.created, epoch_start_);
   }
   return true;
+}
+
+bool Worker::may_start(int64_t global_step) {
+  if (run_.by_messages()) return !run_.stop_agreed.load(std::memory_order_relaxed);
+  return run_.gate.may_start(run_.place(rank_), global_step, run_.group.policy());
 }
 
 const GlobalBatch* Worker::next_batch() {
   if (batch_open_) {
     batch_open_ = false;
     ++step_in_epoch_;
-    if (rank_ == 0) record_step_time();
+    if (leads()) record_step_time();
     if (batch_.checkpoint_due && !batch_.last_in_epoch) save_within_epoch();
   }
   if (step_in_epoch_ >= run_.steps_per_epoch) return nullptr;
   const int64_t global_step = epoch_ * run_.steps_per_epoch + step_in_epoch_;
-  if (!run_.gate.may_start(rank_, global_step, run_.group.policy())) {
+  run_.group.begin_step(run_.place(rank_), global_step);
+  if (run_.by_messages()) run_.processes.begin_step(global_step);
+  if (!may_start(global_step)) {
     interrupted_ = true;
     return nullptr;
   }
@@ -220,6 +231,7 @@ bool Worker::checkpoint_is_due(int64_t finished_steps) const {
 
 void Worker::add_communication(const CommunicationCounters& counters) {
   communication_ += counters.communication;
+  hidden_ += counters.hidden;
   synchronization_ += counters.synchronization;
   totals_.calls += counters.calls;
   totals_.bytes += counters.bytes;
@@ -228,7 +240,8 @@ void Worker::add_communication(const CommunicationCounters& counters) {
 
 void Worker::publish() {
   const StepSeconds step = step_->seconds();
-  PhaseSeconds& seconds = run_.slots[rank_].seconds;
+  Run::Measured& measured = run_.slots[rank_].measured;
+  PhaseSeconds& seconds = measured.seconds;
   seconds.sampled = step.sampled;
   const auto known = [](double value) -> std::optional<double> {
     if (std::isnan(value)) return std::nullopt;
@@ -242,11 +255,12 @@ void Worker::publish() {
   const bool fused = run_.resolved.strategy == Strategy::sync && run_.update == UpdateKind::factors;
   if (run_.resolved.strategy != Strategy::serial && !fused) {
     seconds.communication = communication_;
-    // A worker moves bytes on its own thread: nothing of it is hidden behind its own compute.
-    seconds.exposed_communication = communication_;
+    // Where workers share memory they move bytes themselves: nothing of it is hidden behind their
+    // own compute.
+    seconds.exposed_communication = communication_ - hidden_;
   }
-  run_.slots[rank_].communication = totals_;
-  if (const EpochStep* behind = step_->epoch_step()) run_.slots[rank_].set_up = behind->set_up();
+  measured.communication = totals_;
+  if (const EpochStep* behind = step_->epoch_step()) measured.set_up = behind->set_up();
 }
 
 }  // namespace lockstep

@@ -43,12 +43,17 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  // Of all workers, across all ranks.
   int rank() const { return rank_; }
+  // Whether it is its process's first, which keeps the process's books.
+  bool leads() const { return rank_ == run_.first_worker; }
   int size() const { return run_.resolved.workers; }
   Run& run() { return run_; }
   Step& step() { return *step_; }
   std::span<float> values() { return memory_.values; }
   std::span<float> gradients() { return memory_.gradients; }
+  // gradients() and, behind them, kPadFloats for what is reduced together with them.
+  std::span<float> gradients_and_tail() { return own_gradients_.span(); }
   std::span<float> state() { return memory_.state; }
 
   // What an EpochStep is told of the training, and of the epoch that has begun; `scalars` are
@@ -72,7 +77,7 @@ class Worker {
 
   bool interrupted() const { return interrupted_; }
   bool in_last_epoch() const { return epoch_ + 1 == run_.config.epochs; }
-  // Collective: all workers meet. Counted as synchronization.
+  // Collective: all workers of all ranks meet. Counted as synchronization.
   void barrier();
 
   // Where this worker's time went besides its step. A strategy calls them once, at its end, with
@@ -85,6 +90,7 @@ class Worker {
 
  private:
   bool checkpoint_is_due(int64_t finished_steps) const;
+  bool may_start(int64_t global_step);
   void fill_batch(IndexRange positions);
   void record_step_time();
   void record_mean_step_time(double epoch_seconds);
@@ -99,7 +105,7 @@ class Worker {
 
   Run& run_;
   int rank_;
-  Buffer<float> own_values_, own_gradients_, own_state_;
+  Floats own_values_, own_gradients_, own_state_;
   StepMemory memory_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Step> step_;
@@ -116,7 +122,7 @@ class Worker {
 
   double synchronization_ = 0.0;
   double sampling_ = 0.0;
-  double communication_ = 0.0;
+  double communication_ = 0.0, hidden_ = 0.0;
   double update_ = 0.0;
   CommunicationTotals totals_;
   Clock::time_point epoch_start_, step_start_, progress_at_;

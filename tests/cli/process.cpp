@@ -27,10 +27,10 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
   return pointers;
 }
 
-// The program of this build; LOCKSTEP_TEST_PROGRAM names it where the build was moved.
-std::string program() {
-  const char* moved = std::getenv("LOCKSTEP_TEST_PROGRAM");
-  return moved != nullptr ? moved : LOCKSTEP_PROGRAM;
+Words program_with(const Words& arguments) {
+  Words words = {program()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return words;
 }
 
 // Ours without any LOCKSTEP_* option that the tests were started with, and without colour.
@@ -51,6 +51,11 @@ int exit_code_of(int status) {
 
 }  // namespace
 
+std::string program() {
+  const char* moved = std::getenv("LOCKSTEP_TEST_PROGRAM");
+  return moved != nullptr ? moved : LOCKSTEP_PROGRAM;
+}
+
 nlohmann::json ProcessResult::document() const {
   nlohmann::json json = nlohmann::json::parse(out, nullptr, false);
   EXPECT_TRUE(json.is_object()) << "stdout is not one JSON document:\n" << out << "\n" << err;
@@ -58,9 +63,11 @@ nlohmann::json ProcessResult::document() const {
 }
 
 Process::Process(const Words& arguments, const std::string& folder, const Words& environment)
+    : Command(program_with(arguments), folder, environment) {}
+
+Command::Command(const Words& given, const std::string& folder, const Words& environment)
     : out_path_(folder + "/stdout"), err_path_(folder + "/stderr") {
-  Words words = {program()};
-  words.insert(words.end(), arguments.begin(), arguments.end());
+  Words words = given;
   Words all_environment = environment_with(environment);
 
   posix_spawn_file_actions_t actions;
@@ -69,29 +76,29 @@ Process::Process(const Words& arguments, const std::string& folder, const Words&
   constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_path_.c_str(), kWrite, 0600);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_path_.c_str(), kWrite, 0600);
-  const int error = posix_spawn(&pid_, program().c_str(), &actions, nullptr,
+  const int error = posix_spawn(&pid_, given[0].c_str(), &actions, nullptr,
                                 pointers_to(words).data(), pointers_to(all_environment).data());
   posix_spawn_file_actions_destroy(&actions);
-  EXPECT_EQ(error, 0) << "cannot start " << program();
+  EXPECT_EQ(error, 0) << "cannot start " << given[0];
   if (error != 0) ended_ = true;
 }
 
-Process::~Process() {
+Command::~Command() {
   if (ended_) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, &status_, 0);
 }
 
-void Process::send(int signal) const {
+void Command::send(int signal) const {
   kill(pid_, signal);
 }
 
-bool Process::ended() {
+bool Command::ended() {
   if (!ended_) ended_ = waitpid(pid_, &status_, WNOHANG) == pid_;
   return ended_;
 }
 
-bool Process::wait_for_error_text(const std::string& text) {
+bool Command::wait_for_error_text(const std::string& text) {
   const auto deadline = std::chrono::steady_clock::now() + kDeadline;
   while (std::chrono::steady_clock::now() < deadline) {
     if (read_file(err_path_).find(text) != std::string::npos) return true;
@@ -101,7 +108,7 @@ bool Process::wait_for_error_text(const std::string& text) {
   return false;
 }
 
-ProcessResult Process::wait() {
+ProcessResult Command::wait() {
   const auto deadline = std::chrono::steady_clock::now() + kDeadline;
   while (!ended()) {
     if (std::chrono::steady_clock::now() > deadline) {

@@ -23,14 +23,18 @@ using Words = std::vector<std::string>;
 // `lockstep ARGUMENTS` with `environment` ("NAME=value") added to ours. Without a terminal.
 ProcessResult run_program(const Words& arguments, const Words& environment = {});
 
-// Starts it with stdout and stderr in files; wait_for() returns what it wrote.
-class Process {
- public:
-  Process(const Words& arguments, const std::string& folder, const Words& environment = {});
-  ~Process();
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
+// The program of this build; LOCKSTEP_TEST_PROGRAM names it where the build was moved.
+std::string program();
 
+// Starts a command, words[0] a path, with stdout and stderr in files; wait() returns what it wrote.
+class Command {
+ public:
+  Command(const Words& words, const std::string& folder, const Words& environment = {});
+  ~Command();
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
+
+  pid_t pid() const { return pid_; }
   void send(int signal) const;
   // Blocks until stderr contains `text`, or the process ended; false in that case.
   bool wait_for_error_text(const std::string& text);
@@ -43,6 +47,12 @@ class Process {
   int status_ = 0;
   bool ended_ = false;
   std::string out_path_, err_path_;
+};
+
+// The program.
+class Process : public Command {
+ public:
+  Process(const Words& arguments, const std::string& folder, const Words& environment = {});
 };
 
 // A folder of its own for one test, removed with everything in it.

@@ -61,7 +61,7 @@ TEST(SlicedReducer, EveryWeightIsUpdatedOnceAStepWhateverTheBuckets) {
             }
           });
           for (int step = 0; step < kSteps; ++step) {
-            reducer.begin_step(plan);
+            reducer.begin_step(plan, {rank + 1, rank == step});
             backward(rank, step, gradients.span(), reducer);
             reducer.finish();
           }
@@ -80,7 +80,7 @@ TEST(ReplicaReducer, ReplicasStayEqualWhateverTheBucketsAndTheAlgorithm) {
       for (const double bytes : {0.0, 200.0, kInfinity}) {
         on_workers(3, [&](ThreadGroup& group, int rank) {
           std::vector<float> weights(layout.size());
-          Buffer<float> gradients(layout.size());
+          Buffer<float> gradients(layout.size() + kPadFloats);
           ThreadCommunicator communicator(group, rank, algorithm);
           const std::vector<Range> plan = plan_buckets(layout, bytes);
           ReplicaReducer reducer(communicator, gradients.span(), overlap, [&](Range range) {
@@ -89,9 +89,12 @@ TEST(ReplicaReducer, ReplicasStayEqualWhateverTheBucketsAndTheAlgorithm) {
             }
           });
           for (int step = 0; step < kSteps; ++step) {
-            reducer.begin_step(plan);
-            backward(rank, step, gradients.span(), reducer);
+            reducer.begin_step(plan, {rank + 1, rank == step});
+            backward(rank, step, gradients.span().first(layout.size()), reducer);
             reducer.finish();
+            ASSERT_TRUE(reducer.total());
+            EXPECT_EQ(reducer.total()->samples, 1 + 2 + 3);
+            EXPECT_EQ(reducer.total()->stop, step < 3);
           }
           EXPECT_EQ(weights, expected_weights(3, layout.size()));
         });

@@ -1,0 +1,117 @@
+#include "cli/ranks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "cli/sources.h"
+#include "data/environment.h"
+
+namespace lockstep::cli {
+
+namespace {
+
+// Between the facts of a text: control characters, which no value holds.
+constexpr char kFact = '\x1e';
+constexpr char kValue = '\x1f';
+
+std::string text_of(const Facts& facts) {
+  std::string text;
+  for (const auto& [name, value] : facts) text += name + kValue + value + kFact;
+  return text;
+}
+
+Facts facts_of(const std::string& text) {
+  Facts facts;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find(kFact, at);
+    const size_t value = text.find(kValue, at);
+    facts.emplace_back(text.substr(at, value - at), text.substr(value + 1, end - value - 1));
+    at = end + 1;
+  }
+  return facts;
+}
+
+// --init-timeout must be known before the settings are: the flag's or the variable's value, where
+// it can be read; what cannot is refused later.
+double init_timeout(const Invocation& invocation) {
+  double timeout = Config().init_timeout;
+  for (const GivenValues& values :
+       {environment_values(invocation.command->options), invocation.flags}) {
+    for (const GivenValue& value : values) {
+      const double seconds =
+          value.key == "init-timeout" ? std::strtod(value.text.c_str(), nullptr) : 0.0;
+      if (seconds > 0.0) timeout = seconds;
+    }
+  }
+  return timeout;
+}
+
+}  // namespace
+
+void join_ranks(Session& session, const std::optional<Error>& failure) {
+  const Launch launch = find_launch();
+  if (launch.size == 1) {
+    if (failure) throw Error(*failure);
+    return;
+  }
+  const CommandSpec* command = session.invocation.command;
+  session.joined = join_process_group(
+      launch, failure ? Config().init_timeout : init_timeout(session.invocation));
+  ProcessGroup& ranks = *session.joined;
+  if (ranks.rank() > 0) {
+    session.console.set_rank(
+        fmt::format("[rank {} {}]", ranks.rank(), ranks.place(ranks.rank()).host));
+  }
+  if (failure || command->ranks) return agree_on(ranks, failure);
+  agree_on(ranks, Error(ErrorKind::usage,
+                        fmt::format("`lockstep {}` is the work of one process, and {} started {}",
+                                    command->name, launch.launcher, launch.size),
+                        fmt::format("run it without {}", launch.launcher)));
+}
+
+void write_error_file(const Error& error) {
+  const std::string path = environment_variable("TORCHELASTIC_ERROR_FILE");
+  if (path.empty()) return;
+  const std::string text =
+      error.remedy().empty() ? error.what() : fmt::format("{} ({})", error.what(), error.remedy());
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  const Json document = {
+      {"message", {{"message", text}, {"extraInfo", {{"timestamp", std::to_string(seconds)}}}}}};
+  try {
+    write_file(path, json_text(document));
+  } catch (const Error&) {
+    return;  // the error itself has been told
+  }
+}
+
+std::string first_difference(const Facts& ours, const Facts& theirs) {
+  for (const auto& [name, value] : ours) {
+    const auto same_name = [&](const auto& fact) { return fact.first == name; };
+    const auto found = std::find_if(theirs.begin(), theirs.end(), same_name);
+    if (found == theirs.end()) return fmt::format("has no {}, rank 0 has {}", name, value);
+    if (found->second != value) {
+      return fmt::format("has {} {}, rank 0 has {}", name, found->second, value);
+    }
+  }
+  return {};
+}
+
+void require_equal_ranks(ProcessGroup& processes, const Facts& facts) {
+  const std::vector<std::string> texts = processes.all_gather_text(text_of(facts));
+  const Facts first = facts_of(texts[0]);
+  for (int rank = 1; rank < processes.size(); ++rank) {
+    const std::string difference = first_difference(first, facts_of(texts[rank]));
+    if (difference.empty()) continue;
+    throw AgreedFailure{
+        Error(ErrorKind::usage,
+              fmt::format("the ranks disagree: {} {}", processes.describe(rank), difference),
+              "start all ranks with the same program, options, LOCKSTEP_* variables and data"),
+        0};
+  }
+}
+
+}  // namespace lockstep::cli

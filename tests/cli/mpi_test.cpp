@@ -1,0 +1,266 @@
+// Ranks that mpirun starts: the contracts of threads hold between processes too, by shared memory
+// and by messages; a rank that is lost ends the job; what cannot work is refused by one voice.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "cli/process.h"
+#include "cli/schema.h"
+
+namespace lockstep::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const Words kEnvironment = {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"};
+constexpr const char* kTransports[] = {"shared", "messages"};
+
+Words operator+(Words a, const Words& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// `mpirun -n RANKS lockstep ARGUMENTS`.
+Words on_ranks(int ranks, const Words& arguments) {
+  return Words{LOCKSTEP_MPIRUN,       "--oversubscribe", "--bind-to", "none", "-n",
+               std::to_string(ranks), program()} +
+         arguments;
+}
+
+ProcessResult run_on_ranks(int ranks, const Words& arguments) {
+  const TemporaryFolder folder;
+  Command command(on_ranks(ranks, arguments), folder.file(""), kEnvironment);
+  return command.wait();
+}
+
+nlohmann::json run_of(const ProcessResult& result) {
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json document = result.document();
+  EXPECT_THAT(schema_errors(document), IsEmpty());
+  return document["runs"][0];
+}
+
+std::string hash_of(const ProcessResult& result) {
+  return run_of(result)["parameters_sha256"];
+}
+
+const Words kShort = {"train",    "--json", "--quiet",      "--epochs", "2",
+                      "--hidden", "24,12",  "--batch-size", "50",       "--samples",
+                      "333",      "--lr",   "0.1"};
+
+int count(const std::string& text, const std::string& what) {
+  int found = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+TEST(Mpi, deterministic_sync_has_the_bits_of_serial_accumulate) {
+  const std::vector<Words> optimizers = {{"--momentum", "0.9", "--nesterov"},
+                                         {"--optimizer", "adam", "--dropout", "0.2"}};
+  for (const int ranks : {2, 3}) {
+    for (const Words& optimizer : optimizers) {
+      const Words job = kShort + optimizer + Words{"--deterministic"};
+      const std::string serial = hash_of(
+          run_program(job + Words{"--strategy", "serial", "--accumulate", std::to_string(ranks)}));
+      for (const Words& how : std::vector<Words>{{"--mpi-transport", "shared"},
+                                                 {"--update", "replicas", "--bucket-mb", "0.002"},
+                                                 {"--mpi-transport", "messages"},
+                                                 {"--mpi-transport", "messages", "--bucket-mb", "0",
+                                                  "--allreduce", "central", "--overlap", "off"}}) {
+        EXPECT_EQ(hash_of(run_on_ranks(ranks, job + how)), serial)
+            << ranks << " ranks " << ::testing::PrintToString(how);
+      }
+    }
+  }
+}
+
+TEST(Mpi, every_all_reduce_trains_alike) {
+  const nlohmann::json serial = run_of(run_program(kShort + Words{"--strategy", "serial"}));
+  for (const char* transport : kTransports) {
+    for (const char* allreduce : {"auto", "ring", "direct", "central"}) {
+      const nlohmann::json run = run_of(
+          run_on_ranks(3, kShort + Words{"--mpi-transport", transport, "--update", "replicas",
+                                         "--allreduce", allreduce, "--bucket-mb", "0.001"}));
+      EXPECT_NEAR(run["final"]["train_loss"], serial["final"]["train_loss"], 1e-4)
+          << transport << ' ' << allreduce;
+    }
+  }
+}
+
+TEST(Mpi, local_sgd_has_the_bits_of_threads) {
+  for (const char* state : {"average", "private"}) {
+    const Words job = kShort + Words{"--strategy", "local-sgd", "--sync-every", "3",
+                                     "--momentum", "0.9",       "--sync-state", state};
+    const std::string threads = hash_of(run_program(job + Words{"--workers", "3"}));
+    for (const char* transport : kTransports) {
+      const Words how = {"--mpi-transport", transport, "--allreduce", "direct"};
+      EXPECT_EQ(hash_of(run_on_ranks(3, job + how)), threads) << state << ' ' << transport;
+    }
+  }
+}
+
+TEST(Mpi, ranks_of_several_workers_are_so_many_workers) {
+  const Words job = kShort + Words{"--update", "sliced", "--deterministic"};
+  EXPECT_EQ(hash_of(run_on_ranks(2, job + Words{"--workers", "2"})),
+            hash_of(run_program(job + Words{"--workers", "4"})));
+}
+
+TEST(Mpi, the_first_rank_alone_speaks_and_writes) {
+  const TemporaryFolder folder;
+  const std::string out = folder.file("run");
+  const ProcessResult result =
+      run_on_ranks(2, {"train", "--epochs", "2", "--out", out, "--checkpoint-every", "1"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(count(result.out, "sync:2@mpi: ok"), 1) << result.out;
+  EXPECT_EQ(count(result.err, "epoch 2/2"), 1) << result.err;
+  const auto document = nlohmann::json::parse(read_file(out + "/result.json"));
+  const nlohmann::json& run = document["runs"][0];
+  EXPECT_EQ(run["ranks"], 2);
+  EXPECT_EQ(run["workers"], 2);
+  EXPECT_EQ(run["workers_time"].size(), 2u);
+  EXPECT_GT(run["communication"]["bytes"], 0);
+
+  const ProcessResult resumed =
+      run_on_ranks(2, {"train", "--resume", out, "--epochs", "3", "--json", "--quiet"});
+  EXPECT_EQ(run_of(resumed)["epochs"].size(), 3u);
+}
+
+TEST(Mpi, a_signal_stops_all_ranks_after_the_same_step_with_a_checkpoint) {
+  for (const char* transport : kTransports) {
+    const TemporaryFolder folder;
+    const std::string out = folder.file("run");
+    Command command(on_ranks(2, {"train", "--epochs", "100000", "--eval-every", "1000", "--out",
+                                 out, "--mpi-transport", transport}),
+                    folder.file(""), kEnvironment);
+    ASSERT_TRUE(command.wait_for_error_text("epoch "));
+    command.send(SIGTERM);
+    const ProcessResult result = command.wait();
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_THAT(result.err, HasSubstr("--resume")) << transport;
+    const ProcessResult resumed =
+        run_program({"train", "--resume", out, "--epochs", "1", "--json", "--quiet"});
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  }
+}
+
+TEST(Mpi, what_cannot_work_is_said_once_with_its_code) {
+  const struct {
+    Words arguments;
+    int code;
+    const char* text;
+  } cases[] = {
+      {{"train", "--lr", "x"}, 2, "--lr"},
+      {{"train", "--no-such"}, 2, "--no-such"},
+      {{"train", "--strategy", "hogwild"}, 2, "hogwild"},
+      {{"train", "--strategy", "serial"}, 2, "serial has one worker"},
+      {{"train", "--update", "factors"}, 2, "--update factors"},
+      {{"train", "--data", "csv:/nowhere.csv"}, 3, "/nowhere.csv"},
+      {{"train", "--mpi-transport", "messages", "--update", "sliced"}, 2, "shared memory"},
+      {{"eval", "--checkpoint", "x"}, 2, "work of one process"},
+      {{"train", "--samples", "1"}, 2, "more workers than"},
+      {{"train", "--epochs", "3", "--lr", "1e30"}, 6, "diverged"},
+  };
+  for (const auto& bad : cases) {
+    const ProcessResult result = run_on_ranks(2, bad.arguments);
+    EXPECT_EQ(result.exit_code, bad.code) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(bad.text));
+    EXPECT_EQ(count(result.err, "error: "), 1) << result.err;
+  }
+}
+
+TEST(Mpi, ranks_that_disagree_are_refused_by_name_and_value) {
+  const TemporaryFolder folder;
+  const Words words = {LOCKSTEP_MPIRUN,
+                       "--oversubscribe",
+                       "-n",
+                       "1",
+                       program(),
+                       "train",
+                       "--lr",
+                       "0.1",
+                       ":",
+                       "-n",
+                       "1",
+                       program(),
+                       "train",
+                       "--lr",
+                       "0.2"};
+  Command command(words, folder.file(""), kEnvironment);
+  const ProcessResult result = command.wait();
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("rank 1"), HasSubstr("has --lr 0.2, rank 0 has 0.1")));
+  EXPECT_EQ(count(result.err, "error: "), 1) << result.err;
+}
+
+// The pids of the ranks of a job, in their order: children of mpirun.
+std::vector<pid_t> ranks_of(pid_t mpirun) {
+  std::vector<pid_t> pids;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string stat = read_file(entry.path() / "stat");
+    const size_t end = stat.rfind(')');
+    if (end == std::string::npos) continue;
+    pid_t parent = 0;
+    if (std::sscanf(stat.c_str() + end + 1, " %*c %d", &parent) == 1 && parent == mpirun) {
+      pids.push_back(std::stoi(name));
+    }
+  }
+  std::ranges::sort(pids);
+  return pids;
+}
+
+bool runs(pid_t pid) {
+  const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const size_t end = stat.rfind(')');
+  return end != std::string::npos && stat[end + 2] != 'Z';
+}
+
+// Loses a rank at a random moment: nothing hangs, nothing stays, the exit code tells.
+void lose_a_rank(int signal, const char* transport, unsigned seed) {
+  std::mt19937 random(seed);
+  const int ranks = 2 + static_cast<int>(random() % 3);
+  const TemporaryFolder folder;
+  Command command(on_ranks(ranks, {"train", "--epochs", "1000000", "--comm-timeout", "2",
+                                   "--eval-every", "3", "--mpi-transport", transport}),
+                  folder.file(""), kEnvironment);
+  ASSERT_TRUE(command.wait_for_error_text("epoch "));
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
+  const std::vector<pid_t> pids = ranks_of(command.pid());
+  ASSERT_EQ(pids.size(), static_cast<size_t>(ranks));
+  const auto start = std::chrono::steady_clock::now();
+  kill(pids[random() % pids.size()], signal);
+  const ProcessResult result = command.wait();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(took.count(), 2.0 + 5.0) << "seed " << seed << '\n' << result.err;
+  const int expected = signal == SIGSTOP ? 5 : 128 + SIGKILL;
+  EXPECT_EQ(result.exit_code, expected) << "seed " << seed << '\n' << result.err;
+  if (signal == SIGSTOP) {
+    EXPECT_THAT(result.err, AllOf(HasSubstr("waited"), HasSubstr("rank ")));
+  }
+  for (const pid_t pid : pids) EXPECT_FALSE(runs(pid)) << "rank " << pid << " stays";
+}
+
+// LOCKSTEP_TEST_TRIALS asks for more.
+TEST(Mpi, a_rank_lost_at_any_moment_ends_the_job) {
+  const char* asked = std::getenv("LOCKSTEP_TEST_TRIALS");
+  const int trials = asked != nullptr ? std::atoi(asked) : 2;
+  for (int trial = 0; trial < trials; ++trial) {
+    for (const int signal : {SIGKILL, SIGSTOP}) {
+      for (const char* transport : kTransports) {
+        lose_a_rank(signal, transport, static_cast<unsigned>(trial));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::testing
