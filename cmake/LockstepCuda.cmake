@@ -159,7 +159,16 @@ if(LOCKSTEP_CUDA STREQUAL "EMULATE")
   set(LOCKSTEP_CUBLAS true)
   set(LOCKSTEP_CUDA_ARCHITECTURES_LIST "75-virtual")
   set(LOCKSTEP_CUDA_ARCHITECTURES_TEXT "75 and later (emulated)")
-  message(STATUS "CUDA: emulated on the CPU (LOCKSTEP_CUDA=EMULATE)")
+  # Not a toolkit's: those expect the toolkit's other headers, which the emulator's stand in for.
+  find_path(LOCKSTEP_THRUST_INCLUDE thrust/version.h
+    DOC "Folder of Thrust's headers (1.17 to 2.x), for the emulated build")
+  mark_as_advanced(LOCKSTEP_THRUST_INCLUDE)
+  if(NOT LOCKSTEP_THRUST_INCLUDE)
+    message(FATAL_ERROR "LOCKSTEP_CUDA=EMULATE needs Thrust's headers (thrust/version.h)\n"
+      "  -> install libthrust-dev, or name their folder: -DLOCKSTEP_THRUST_INCLUDE=FOLDER")
+  endif()
+  message(STATUS "CUDA: emulated on the CPU (LOCKSTEP_CUDA=EMULATE), Thrust in "
+    "${LOCKSTEP_THRUST_INCLUDE}")
 elseif(LOCKSTEP_CUDA STREQUAL "OFF")
   message(STATUS "CUDA: not asked for (LOCKSTEP_CUDA=OFF)")
 else()
@@ -225,6 +234,9 @@ function(lockstep_kernel_library target)
   if(LOCKSTEP_CUDA_KIND STREQUAL "EMULATED")
     target_link_libraries(${target} PRIVATE lockstep_options)
     target_compile_features(${target} PUBLIC cxx_std_20)
+    target_include_directories(${target} SYSTEM PRIVATE ${LOCKSTEP_THRUST_INCLUDE})
+    target_compile_definitions(${target} PRIVATE
+      THRUST_DEVICE_SYSTEM=THRUST_DEVICE_SYSTEM_CPP)
     lockstep_emulate_cuda(${target})
     return()
   endif()

@@ -20,5 +20,6 @@ install(FILES
   ${PROJECT_BINARY_DIR}/lockstepConfig.cmake
   ${PROJECT_BINARY_DIR}/lockstepConfigVersion.cmake
   cmake/FindHighway.cmake
+  cmake/FindNCCL.cmake
   cmake/FindOneDNN.cmake
   DESTINATION ${LOCKSTEP_PACKAGE_DIR})

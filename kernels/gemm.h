@@ -1,4 +1,4 @@
-// Starts a product with its epilogue: plan, precision, one or two kernels. For the launchers of
+// Starts a product with its epilogue: plan, precision, one kernel. For the launchers of
 // linear layers.
 #pragma once
 
@@ -29,13 +29,20 @@ inline GemmPlan plan_on_device(int rows, int columns, int depth) {
   return plan_gemm(rows, columns, depth, device_attribute(cudaDevAttrMultiProcessorCount));
 }
 
+// Behind the tickets.
 inline device::Partials partials_of(const GemmPlan& plan, int rows, int columns, float* workspace) {
-  return {plan.splits > 1 ? workspace : nullptr, plan.splits, rows, columns};
+  return {.data = workspace ? workspace + GemmPlan::kTickets : nullptr,
+          .splits = plan.splits,
+          .rows = rows,
+          .columns = columns,
+          .tickets = reinterpret_cast<unsigned*>(workspace)};
 }
 
-// Floats of workspace that run_gemm needs; may be 0.
+// Floats of workspace that run_gemm needs; may be 0. GemmPlan::kTickets of them are tickets, always
+// in the same place.
 inline std::size_t gemm_workspace(const GemmPlan& plan, int rows, int columns) {
-  return plan.splits > 1 ? partials_of(plan, rows, columns, nullptr).size() : 0;
+  if (plan.splits == 1) return 0;
+  return GemmPlan::kTickets + partials_of(plan, rows, columns, nullptr).size();
 }
 
 // Throws Error (device) where the current device has no tensor cores for the precision.
@@ -52,6 +59,18 @@ inline void require_precision(Precision precision) {
               "use --precision fp32, or an Ampere or later GPU");
 }
 
+// Calls `call` with the Arithmetic of that precision and the depth of its large tiles, as template
+// arguments. Throws Error (device) as require_precision().
+template <class Call>
+void with_arithmetic(Precision precision, const Call& call) {
+  require_precision(precision);
+  switch (precision) {
+    case Precision::fp32: return call.template operator()<device::Ffma, 16>();
+    case Precision::tf32: return call.template operator()<device::Tf32, 16>();
+    case Precision::bf16: return call.template operator()<device::Bf16, 32>();
+  }
+}
+
 template <class Arithmetic, class Epilogue>
 void launch_gemm(const GemmPlan& plan, const Operand& a, const Operand& b, const Epilogue& epilogue,
                  float* workspace, cudaStream_t stream) {
@@ -62,55 +81,42 @@ void launch_gemm(const GemmPlan& plan, const Operand& a, const Operand& b, const
   if (plan.splits > 1 && !workspace) {
     throw Error(ErrorKind::runtime, "a linear layer's pass was given no workspace");
   }
-  const device::Partials partials = partials_of(plan, a.rows, b.rows, workspace);
+  const device::Partials partials =
+      partials_of(plan, a.rows, b.rows, plan.splits > 1 ? workspace : nullptr);
   launch({.grid = dim3(tiles(a.rows, Shape::kRows), tiles(b.rows, Shape::kColumns),
                        static_cast<unsigned>(plan.splits)),
           .block = device::kGemmThreads,
           .stream = stream,
           .shared_bytes = device::GemmBlock<Arithmetic, Epilogue>::kSharedBytes},
          device::gemm<Arithmetic, Epilogue>, a, b, plan.depth_a_split, partials, epilogue);
-  if (!partials.data) return;
-  const long long threads =
-      static_cast<long long>(a.rows) * (partials.pitch() / 4) + (Epilogue::kRowSums ? a.rows : 0);
-  launch({.grid = static_cast<unsigned>((threads + device::kSecondStageThreads - 1) /
-                                        device::kSecondStageThreads),
-          .block = device::kSecondStageThreads,
-          .stream = stream},
-         device::add_splits<Epilogue>, partials, epilogue);
 }
 
 // C[m, n] = sum over k of a[m, k] b[n, k], every value to `epilogue`. REQUIRES: a.depth ==
-// b.depth, rows of both > 0; a plan for that depth; `workspace` of gemm_workspace() floats, aligned
-// to 16 bytes, for no other work on the device until this has ended.
+// b.depth, rows of both > 0; a plan for that depth and at least those rows; `workspace` of
+// gemm_workspace() floats, aligned to 16 bytes, zero before its first use, for no other work on the
+// device until this has ended.
 template <Major major_a, Major major_b, class Epilogue>
 void run_gemm(const GemmPlan& plan, const Operand& a, const Operand& b, const Epilogue& epilogue,
               Precision precision, float* workspace, cudaStream_t stream) {
-  require_precision(precision);
-  const auto run = [&]<template <class, Major, Major> class Arithmetic, int large_depth>() {
-    using Large = device::TileShape<GemmPlan::kLargeRows, GemmPlan::kLargeColumns, large_depth>;
-    using Small = device::TileShape<GemmPlan::kSmall, GemmPlan::kSmall, 32>;
-    if (plan.large) {
-      launch_gemm<Arithmetic<Large, major_a, major_b>>(plan, a, b, epilogue, workspace, stream);
-    } else {
-      launch_gemm<Arithmetic<Small, major_a, major_b>>(plan, a, b, epilogue, workspace, stream);
-    }
-  };
-  switch (precision) {
-    case Precision::fp32: return run.template operator()<device::Ffma, 16>();
-    case Precision::tf32: return run.template operator()<device::Tf32, 16>();
-    case Precision::bf16: return run.template operator()<device::Bf16, 32>();
-  }
+  with_arithmetic(
+      precision, [&]<template <class, Major, Major> class Arithmetic, int large_depth>() {
+        using Large = device::TileShape<GemmPlan::kLargeRows, GemmPlan::kLargeColumns, large_depth>;
+        using Small = device::TileShape<GemmPlan::kSmall, GemmPlan::kSmall, 32>;
+        if (plan.large) {
+          launch_gemm<Arithmetic<Large, major_a, major_b>>(plan, a, b, epilogue, workspace, stream);
+        } else {
+          launch_gemm<Arithmetic<Small, major_a, major_b>>(plan, a, b, epilogue, workspace, stream);
+        }
+      });
 }
 
 // Calls `call` with the Arithmetic of small tiles in that precision, as its template argument.
 template <Major major_a, Major major_b, class Call>
 void with_small_tiles(Precision precision, const Call& call) {
   using Small = device::TileShape<GemmPlan::kSmall, GemmPlan::kSmall, 32>;
-  switch (precision) {
-    case Precision::fp32: return call.template operator()<device::Ffma<Small, major_a, major_b>>();
-    case Precision::tf32: return call.template operator()<device::Tf32<Small, major_a, major_b>>();
-    case Precision::bf16: return call.template operator()<device::Bf16<Small, major_a, major_b>>();
-  }
+  with_arithmetic(precision, [&]<template <class, Major, Major> class Arithmetic, int>() {
+    call.template operator()<Arithmetic<Small, major_a, major_b>>();
+  });
 }
 
 }  // namespace lockstep

@@ -1,11 +1,12 @@
-// The kernel behind every product, and the second stage that adds up what splits of the depth left.
+// The kernel behind every product.
 //
 // A block computes a tile of C. Tiles of the operands come by cp.async, two ahead of the one that
 // is multiplied; those that are converted come by way of registers, one ahead. One barrier a tile.
 // Sums go through shared memory, so that whatever the arithmetic's layout the end is the same: four
-// consecutive columns a thread, handed to the product's epilogue, or stored as partial sums where
-// the depth is split over blocks. Nothing depends on the order of blocks or threads: the same bits
-// run after run.
+// consecutive columns a thread, handed to the product's epilogue. Where the depth is split over
+// blocks each stores partial sums, and the last block of a tile adds all of them from memory, in
+// the order of the splits, its own among them. Nothing depends on the order of blocks or threads:
+// the same bits run after run.
 //
 // Blocks of 128 threads, a warp for each scheduler of a multiprocessor. Small tiles take 47-86
 // registers and 28-31 KB of shared memory (bf16: 10): one block a multiprocessor is enough to be
@@ -24,16 +25,16 @@
 
 #include "kernels/gemm_sums.h"
 #include "kernels/gemm_tile.h"
+#include "kernels/last_block.h"
 
 namespace lockstep::device {
-
-inline constexpr int kSecondStageThreads = 128;
 
 // Which tile of C, and which split of the depth, a block computes.
 struct TileIndex {
   int row = 0;
   int column = 0;
   int split = 0;
+  int number = 0;  // of the tile
 };
 
 template <class Arithmetic, class Epilogue>
@@ -71,40 +72,75 @@ class GemmBlock {
     }
   }
 
-  __device__ void finish(const Partials& partials, const Epilogue& epilogue) {
+  // Where the block has the tile's whole depth.
+  __device__ void finish(const Epilogue& epilogue) {
+    const float* c = write_sums();
+    for_each_four([&](int row, int column, int place) {
+      end_four(epilogue, row, column, *reinterpret_cast<const float4*>(c + place));
+    });
+    if constexpr (Epilogue::kRowSums) {
+      for_row_sum([&](int row) { epilogue.row_sum(row_ + row, Sums::total(c + kResult, row)); });
+    }
+  }
+
+  // Where it has a split of it: the last block of the tile adds them all.
+  __device__ void finish_split(const Partials& partials, const Epilogue& epilogue) {
+    const float* c = write_sums();
+    for_each_four([&](int row, int column, int place) {
+      *partials.four(tile_.split, row, column) = *reinterpret_cast<const float4*>(c + place);
+    });
+    if constexpr (Epilogue::kRowSums) {
+      for_row_sum([&](int row) {
+        *partials.row_sum(tile_.split, row_ + row) = Sums::total(c + kResult, row);
+      });
+    }
+    __syncthreads();  // the block's sums are in memory
+    const bool last = threadIdx.x == 0 && take_last_ticket(partials.tickets + tile_.number,
+                                                           static_cast<unsigned>(partials.splits));
+    if (!__syncthreads_or(last ? 1 : 0)) return;
+    for_each_four([&](int row, int column, int) {
+      end_four(epilogue, row, column, partials.sum_four(row, column));
+    });
+    if constexpr (Epilogue::kRowSums) {
+      for_row_sum(
+          [&](int row) { epilogue.row_sum(row_ + row, partials.sum_row_sums(row_ + row)); });
+    }
+  }
+
+ private:
+  // The block's sums in shared memory: C's tile, then what RowSums writes.
+  __device__ const float* write_sums() {
     auto* c = shared<float>(0, kResult + Sums::kScratch);
     __syncthreads();  // the stages are free
     arithmetic_.write(c);
     if constexpr (Epilogue::kRowSums) row_sums_.write(c + kResult);
     __syncthreads();
+    return c;
+  }
 
+  // Calls with row and column in C of each four values that the thread ends, and their place in the
+  // tile.
+  template <class Call>
+  __device__ void for_each_four(const Call& call) const {
     constexpr int kChunksARow = Shape::kColumns / 4;
     for (int i = static_cast<int>(threadIdx.x); i < Shape::kRows * kChunksARow; i += kGemmThreads) {
       const int row = i / kChunksARow;
       const int column = i % kChunksARow * 4;
-      const int columns = b_.rows - column_ - column;
-      if (row_ + row >= a_.rows || columns <= 0) continue;
-      const float4 v = *reinterpret_cast<const float4*>(c + row * Shape::kPitch + column);
-      if (partials.data) {
-        *partials.four(tile_.split, row_ + row, column_ + column) = v;
-      } else {
-        float values[4] = {v.x, v.y, v.z, v.w};
-        epilogue(row_ + row, column_ + column, values, min(columns, 4));
-      }
-    }
-    if constexpr (Epilogue::kRowSums) {
-      const int row = static_cast<int>(threadIdx.x);
-      if (tile_.column != 0 || row >= Shape::kRows || row_ + row >= a_.rows) return;
-      const float sum = Sums::total(c + kResult, row);
-      if (partials.data) {
-        *partials.row_sum(tile_.split, row_ + row) = sum;
-      } else {
-        epilogue.row_sum(row_ + row, sum);
-      }
+      if (row_ + row >= a_.rows || column_ + column >= b_.rows) continue;
+      call(row_ + row, column_ + column, row * Shape::kPitch + column);
     }
   }
+  __device__ void end_four(const Epilogue& epilogue, int row, int column, const float4& v) const {
+    float values[4] = {v.x, v.y, v.z, v.w};
+    epilogue(row, column, values, min(b_.rows - column, 4));
+  }
+  // Calls with the row in the tile whose sum the thread ends, if any.
+  template <class Call>
+  __device__ void for_row_sum(const Call& call) const {
+    const int row = static_cast<int>(threadIdx.x);
+    if (tile_.column == 0 && row < Shape::kRows && row_ + row < a_.rows) call(row);
+  }
 
- private:
   __device__ Element* stage(int tile) const {
     return shared<Element>(tile % kStages * kStage * sizeof(Element), kStage);
   }
@@ -177,42 +213,16 @@ class GemmBlock {
 template <class Arithmetic, class Epilogue>
 __global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
     gemm(Operand a, Operand b, int depth_a_split, Partials partials, Epilogue epilogue) {
-  const TileIndex tile{static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y),
-                       static_cast<int>(blockIdx.z)};
+  const TileIndex tile{.row = static_cast<int>(blockIdx.x),
+                       .column = static_cast<int>(blockIdx.y),
+                       .split = static_cast<int>(blockIdx.z),
+                       .number = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x)};
   GemmBlock<Arithmetic, Epilogue> block(a, b, tile, depth_a_split);
   block.multiply();
-  block.finish(partials, epilogue);
-}
-
-// Adds the splits in order. A thread takes four columns, or one row sum.
-template <class Epilogue>
-__global__ void __launch_bounds__(kSecondStageThreads)
-    add_splits(Partials partials, Epilogue epilogue) {
-  const int chunks = partials.pitch() / 4;  // of a row
-  const std::int64_t all = static_cast<std::int64_t>(partials.rows) * chunks;
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kSecondStageThreads + threadIdx.x;
-  if (i < all) {
-    const int row = static_cast<int>(i / chunks);
-    const int column = static_cast<int>(i % chunks) * 4;
-    float values[4] = {};
-#pragma unroll 4
-    for (int split = 0; split < partials.splits; ++split) {
-      const float4 v = *partials.four(split, row, column);
-      values[0] += v.x;
-      values[1] += v.y;
-      values[2] += v.z;
-      values[3] += v.w;
-    }
-    epilogue(row, column, values, min(partials.columns - column, 4));
-    return;
-  }
-  if constexpr (Epilogue::kRowSums) {
-    if (i - all >= partials.rows) return;
-    const int row = static_cast<int>(i - all);
-    float sum = 0;
-#pragma unroll 4
-    for (int split = 0; split < partials.splits; ++split) sum += *partials.row_sum(split, row);
-    epilogue.row_sum(row, sum);
+  if (partials.data) {
+    block.finish_split(partials, epilogue);
+  } else {
+    block.finish(epilogue);
   }
 }
 

@@ -8,6 +8,8 @@ struct GemmPlan {
   int splits = 1;      // of the depth
   int depth_a_split = 0;
 
+  // Tiles of the result that a split product has at most: fewer multiprocessors than that.
+  static constexpr int kTickets = 256;
   static constexpr int kLargeRows = 128, kLargeColumns = 64, kSmall = 32;
 };
 
@@ -15,13 +17,13 @@ struct GemmPlan {
 // the same arguments: with it the order of every sum is fixed.
 //
 // Small tiles are for latency: a tile of 32 x 32 and 32 depths takes a multiprocessor 0.2-0.3 us,
-// so that depth 784 is 6 us of one dependent chain; splitting it costs a second stage, about 2 us
-// with its traffic. So the depth is split where that leaves multiprocessors busy that would be idle
-// and saves 320 depths or more of the chain, into pieces of at least 128. Large tiles are for
-// arithmetic, and are taken where they occupy three quarters of the multiprocessors or can with
+// so that depth 784 is 6 us of one dependent chain; splitting it costs a ticket and the way of the
+// sums through L2, 1-2 us. So the depth is split where that leaves multiprocessors busy that would
+// be idle and saves 320 depths or more of the chain, into pieces of at least 128. Large tiles are
+// for arithmetic, and are taken where they occupy three quarters of the multiprocessors or can with
 // splits of at least 512.
 inline GemmPlan plan_gemm(int rows, int columns, int depth, int multiprocessors) {
-  constexpr int kSmallestSplit = 128, kSmallestLargeSplit = 512, kWorthASecondStage = 320;
+  constexpr int kSmallestSplit = 128, kSmallestLargeSplit = 512, kWorthSplitting = 320;
   constexpr int kDepthUnit = 32;  // every tile's depth divides it
   const auto tiles = [&](int tile_rows, int tile_columns) {
     const long long a = (static_cast<long long>(rows) + tile_rows - 1) / tile_rows;
@@ -40,7 +42,8 @@ inline GemmPlan plan_gemm(int rows, int columns, int depth, int multiprocessors)
   const long long small = tiles(GemmPlan::kSmall, GemmPlan::kSmall);
   plan.splits =
       plan.large ? large_splits : clamped(multiprocessors / small, depth / kSmallestSplit);
-  if (depth - depth / plan.splits < kWorthASecondStage) plan.splits = 1;
+  if (depth - depth / plan.splits < kWorthSplitting) plan.splits = 1;
+  if ((plan.large ? large : small) > GemmPlan::kTickets) plan.splits = 1;
 
   const int share = (depth + plan.splits - 1) / plan.splits;
   plan.depth_a_split = (share + kDepthUnit - 1) / kDepthUnit * kDepthUnit;

@@ -15,6 +15,7 @@ struct Partials {
   int splits = 1;
   int rows = 0;
   int columns = 0;
+  unsigned* tickets = nullptr;  // one a tile of C
 
   LOCKSTEP_HD int pitch() const { return (columns + 3) / 4 * 4; }
   LOCKSTEP_HD std::size_t size() const {
@@ -25,9 +26,28 @@ struct Partials {
     const std::int64_t line = static_cast<std::int64_t>(split) * rows + row;
     return reinterpret_cast<float4*>(data + line * pitch() + column);
   }
+  // All splits' in order.
+  __device__ float4 sum_four(int row, int column) const {
+    float4 sum{};
+#pragma unroll 4
+    for (int split = 0; split < splits; ++split) {
+      const float4 v = *four(split, row, column);
+      sum.x += v.x;
+      sum.y += v.y;
+      sum.z += v.z;
+      sum.w += v.w;
+    }
+    return sum;
+  }
   __device__ float* row_sum(int split, int row) const {
     const std::int64_t lines = static_cast<std::int64_t>(splits) * rows;
     return data + lines * pitch() + static_cast<std::int64_t>(split) * rows + row;
+  }
+  __device__ float sum_row_sums(int row) const {
+    float sum = 0;
+#pragma unroll 4
+    for (int split = 0; split < splits; ++split) sum += *row_sum(split, row);
+    return sum;
   }
 };
 

@@ -27,8 +27,8 @@ struct LinearBackwardInput {
   float* workspace = nullptr;  // linear_backward_input_workspace() floats, aligned to 16 bytes
 };
 
-// Floats that a pass of that size works in on the current device; may be 0. It may share them with
-// everything else in its stream.
+// Floats that a pass of that size works in on the current device; may be 0. They are zero before
+// their first use; all such passes in a stream may share them.
 std::size_t linear_backward_input_workspace(int batch, int inputs, int outputs);
 
 // Queues the pass on `stream`, of the current device. Throws Error (device) where CUDA refuses it,

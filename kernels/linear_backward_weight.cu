@@ -3,8 +3,8 @@
 //
 // Algorithm: gemm_kernel.h over k = samples, dy and x by rows. The blocks of the first inputs add
 // up db as well, from the tiles of dy that they have in shared memory. Where units and inputs give
-// too few blocks the samples are split over more, and a second kernel adds the splits in order. How
-// they are split depends on the whole layer, not on the range, so that a gradient's bits do not
+// too few blocks the samples are split over more, and a tile's last one adds the splits in order.
+// How they are split depends on the whole layer, not on the range, so that a gradient's bits do not
 // depend on the ranges, that is on the buckets of the communication.
 // Floor, batch 256, 784-256: 1.9 MB, 0.4 us of a H200's memory, in fact all in L2; 103 MFLOP,
 // 1.7 us of its float32 units. Dependent stages: one kernel of 256 / 32 tiles, each a barrier after

@@ -25,8 +25,8 @@ struct LinearBackwardWeight {
   float* workspace = nullptr;  // linear_backward_weight_workspace() floats, aligned to 16 bytes
 };
 
-// Floats that a pass over any range of such a layer works in on the current device; may be 0. It
-// may share them with everything else in its stream.
+// Floats that a pass over any range of such a layer works in on the current device; may be 0. They
+// are zero before their first use; all such passes in a stream may share them.
 std::size_t linear_backward_weight_workspace(int batch, int inputs, int outputs);
 
 // Queues the pass on `stream`, of the current device: sums over the samples, not means, in an order

@@ -26,8 +26,8 @@ struct LinearForward {
   float* workspace = nullptr;  // linear_forward_workspace() floats, aligned to 16 bytes
 };
 
-// Floats that a forward pass of that size works in on the current device; may be 0. It may share
-// them with everything else in its stream.
+// Floats that a forward pass of that size works in on the current device; may be 0. They
+// are zero before their first use; all such passes in a stream may share them.
 std::size_t linear_forward_workspace(int batch, int inputs, int outputs);
 
 // Queues the pass on `stream`, of the current device. Throws Error (device) where CUDA refuses it,

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
   const int tile = static_cast<int>(blockIdx.x);
   GemmBlock<Arithmetic, LogitsEpilogue> block(x, weight, {tile, 0, 0}, x.depth);
   block.multiply();
-  block.finish({}, epilogue);
+  block.finish(epilogue);
   __syncthreads();  // the block's logits are written
 
   double loss = 0.0;

@@ -70,12 +70,12 @@ __global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
       product.dy, product.x, {tile % product.tile_rows, tile / product.tile_rows, 0},
       product.dy.depth);
   block.multiply();
-  block.finish({}, {.parameters = parameters,
-                    .scalars = step.scalars[step.state->batch],
-                    .diverged = diverged(*step.state),
-                    .weight = product.weight,
-                    .bias = product.bias,
-                    .inputs = static_cast<std::size_t>(product.x.rows)});
+  block.finish({.parameters = parameters,
+                .scalars = step.scalars[step.state->batch],
+                .diverged = diverged(*step.state),
+                .weight = product.weight,
+                .bias = product.bias,
+                .inputs = static_cast<std::size_t>(product.x.rows)});
   // All of the block have read the state: before the barriers of finish().
   if (threadIdx.x == 0 && take_last_ticket(ticket)) advance(*step.state, step.report);
 }

@@ -43,6 +43,11 @@ struct StepReport {
   unsigned steps = 0;  // steps done; wraps
   StepRecord records[kRecords];
 
+  // Where several workers share their steps (kernels/shared_step.h).
+  unsigned buckets = 0;          // of the step under way, those whose gradients have been summed
+  float wrong_samples = 0.0F;    // what the shares of the latest wrong step added up to
+  std::int64_t wrong_step = -1;  // the latest whose shares did not make up the global batch
+
   const StepRecord& of(std::int64_t step) const { return records[step % kRecords]; }
 };
 

@@ -15,12 +15,12 @@ build_packages=(
   libopenmpi-dev openmpi-bin:mpirun
   libgtest-dev libgmock-dev libbenchmark-dev ca-certificates)
 test_packages=(python3:python3)
-ci_packages=(clang-format:clang-format python3-venv libboost-context-dev
+ci_packages=(clang-format:clang-format python3-venv libboost-context-dev libthrust-dev
   qemu-user:qemu-x86_64)
 tidy_packages=(clang-tidy:clang-tidy)
 
 # The test programs that run device code, on GPUs or on the emulator.
-gpu_tests=(kernels_test cuda_device_test cuda_training_test device_test)
+gpu_tests=(kernels_test cuda_device_test cuda_training_test device_test nccl_test many_gpus_test)
 
 say() { printf '\n==> %s\n' "$*"; }
 

@@ -27,6 +27,7 @@ class Settings:
     round_seconds: float = 0.3
     budget: float = 450  # seconds: jobs begun later are left out
     compile_seconds: int = 240  # for one contestant to get ready
+    autotune: bool = False  # PyTorch's max-autotune as well
 
 
 class TorchProcess(Library):
@@ -160,7 +161,8 @@ def peers_of(job, library, precisions, settings, log):
     if not library:
         return [], {}
     try:
-        reply = library.ask(do="variants", job=job.name, precisions=precisions)
+        reply = library.ask(do="variants", job=job.name, precisions=precisions,
+                            autotune=settings.autotune)  # fmt: skip
     except PeerError as error:
         log.say(f"    PyTorch is left out: {error}")
         return [], {}

@@ -39,13 +39,18 @@ def parse_arguments():
     add("--quick", action="store_true", help="a few tests, short trainings: shows that it works")
     add("--python", type=Path, help="one that has PyTorch; default: python3, that of bench/peers")
     add("--mnist", type=Path, help="folder of MNIST's files; default: where Lockstep looks")
-    add("--budget", type=float, default=450, metavar="SECONDS",
-        help="for the benchmarks: jobs begun later are left out (default: %(default)g)")  # fmt: skip
+    add("--budget", type=float, metavar="SECONDS",
+        help="for the benchmarks: jobs begun later are left out (default: 450, with --autotune "
+        "1800)")  # fmt: skip
+    add("--autotune", action="store_true",
+        help='beside PyTorch\'s torch.compile(mode="max-autotune") as well: minutes a job')  # fmt: skip
     add("--emulated", action="store_true",
         help="rehearse with a build that emulates its GPU: no sanitizer, no benchmarks")  # fmt: skip
     add("--tests", nargs="+", default=[], help=argparse.SUPPRESS)  # the programs' names
     arguments = parser.parse_args()
     arguments.only = arguments.only.split(",") if arguments.only else list(STAGES)
+    if arguments.budget is None:
+        arguments.budget = 1800 if arguments.autotune else 450
     for stage in arguments.only:
         if stage not in STAGES:
             parser.error(f"no stage {stage}; there are {', '.join(STAGES)}")
@@ -99,6 +104,8 @@ def bench_stage(arguments, build, machine, mnist, log, versions):
         rounds=1 if arguments.quick else 3,
         round_seconds=0.1 if arguments.quick else 0.3,
         budget=arguments.budget,
+        compile_seconds=600 if arguments.autotune else 240,
+        autotune=arguments.autotune,
     )
     return contest.bench_stage(build, python, why, mnist, log, settings, machine)
 

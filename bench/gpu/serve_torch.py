@@ -1,7 +1,7 @@
 """PyTorch's contestants in one process that stays warm: requests and replies are lines of JSON.
 
   {"do": "limits"}                                    -> {"copy_gb_s", "tflops": {precision: ...}}
-  {"do": "variants", "job", "precisions"}             -> {"variants": {name: precision}, "versions"}
+  {"do": "variants", "job", "precisions", "autotune"} -> {"variants": {name: precision}, "versions"}
   {"do": "prepare", "job", "variant"}                 -> {"accuracy", "epoch_seconds", "note"}
   {"do": "time", "variant", "epochs"}                 -> {"samples", "seconds"}
   {"do": "forget"}                                    -> {}
@@ -57,7 +57,8 @@ class Server:
         return peer.measure_limits(self.device, ("fp32", "tf32", "bf16"))
 
     def variants(self, request):
-        found = peer.variants(self.jobs[request["job"]], self.device, request["precisions"])
+        job = self.jobs[request["job"]]
+        found = peer.variants(job, self.device, request["precisions"], request["autotune"])
         names = {name: precision for name, (precision, _) in found.items()}
         return {"variants": names, "versions": peer.versions()}
 
@@ -67,7 +68,7 @@ class Server:
         if self.job != job:
             self.job, self.data = job, load(job, self.device, self.mnist, self.most)
         data = self.data
-        found = peer.variants(job, self.device, [request["precision"]])
+        found = peer.variants(job, self.device, [request["precision"]], autotune=True)
         precision, build = found[request["variant"]]
         if precision == "bf16" and job.logistic:
             data = (data[0].bfloat16(), data[1])
@@ -106,7 +107,7 @@ class Server:
             return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
-def quick(device, mnist):
+def quick(device, mnist, autotune):
     """0 where every variant of every job trains."""
     # Jobs that differ in their batch alone are one here.
     small = {"batch": QUICK_BATCH, "check_epochs": 1}
@@ -116,7 +117,8 @@ def quick(device, mnist):
     server, failed = Server(device, mnist, QUICK_SAMPLES, jobs), 0
     print(json.dumps(server.answer({"do": "limits"})))
     for name, job in jobs.items():
-        found = server.answer({"do": "variants", "job": name, "precisions": precisions_of(job)})
+        request = {"job": name, "precisions": precisions_of(job), "autotune": autotune}
+        found = server.answer(request | {"do": "variants"})
         for variant, precision in found["variants"].items():
             request = {"job": name, "variant": variant, "precision": precision, "epochs": 1}
             reply = server.answer(request | {"do": "prepare"})
@@ -142,9 +144,10 @@ def main():
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--autotune", action="store_true", help="with --quick: max-autotune as well")
     arguments = parser.parse_args()
     if arguments.quick:
-        return quick(arguments.device, arguments.mnist)
+        return quick(arguments.device, arguments.mnist, arguments.autotune)
     serve(arguments.device, arguments.mnist)
 
 

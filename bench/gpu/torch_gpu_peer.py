@@ -1,10 +1,13 @@
 """PyTorch on a GPU: data, order and everything else on the device, nothing waits for the host.
 
-Four ways to write a step, each in float32, TF32 and bf16 (autocast):
-  eager           the usual loop, fused optimizer
-  CUDA graph      the same step captured and replayed, the gather of its batch included
-  compiled        torch.compile(mode="reduce-overhead") of the whole step
-  compiled graph  torch.compile of the whole step, captured and replayed as above
+Ways to write a step, each in float32, TF32 and bf16 (autocast):
+  eager            the usual loop, fused optimizer
+  CUDA graph       the same step captured and replayed, the gather of its batch included
+  compiled         torch.compile(mode="reduce-overhead") of the whole step
+  compiled graph   torch.compile of the whole step, captured and replayed as above
+and where asked for, since the search takes minutes a job:
+  autotuned        torch.compile(mode="max-autotune") of the whole step
+  autotuned graph  the same without its own CUDA graphs, captured and replayed as above
 An epoch's short last batch is left out, which only helps PyTorch. Runs on a CPU as well, for a try.
 """
 
@@ -129,7 +132,7 @@ def use(precision):
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
-def variants(job, device, precisions):
+def variants(job, device, precisions, autotune):
     """{name: (precision, data -> trainer)}."""
     found = {}
     for precision in precisions:
@@ -141,16 +144,25 @@ def variants(job, device, precisions):
         def graph(data, bf16=bf16):
             return GraphTrainer(job, data, lambda model: eager_step(job, model, bf16, True))
 
-        def compiled(data, bf16=bf16):
-            mode = "reduce-overhead" if device == "cuda" else "default"
-            return Trainer(job, data, lambda model: compiled_step(job, model, bf16, mode))
+        def compiled(mode, trainer=Trainer, bf16=bf16):
+            return lambda data: trainer(job, data, lambda m: compiled_step(job, m, bf16, mode))
 
-        def compiled_graph(data, bf16=bf16):
-            return GraphTrainer(job, data, lambda model: compiled_step(job, model, bf16, "default"))
-
-        ways = {"eager": eager, "compiled": compiled}
+        ways = {"eager": eager}
         if device == "cuda":
-            ways |= {"CUDA graph": graph, "compiled graph": compiled_graph}
+            ways |= {
+                "compiled": compiled("reduce-overhead"),
+                "CUDA graph": graph,
+                "compiled graph": compiled("default", GraphTrainer),
+            }
+        else:
+            ways["compiled"] = compiled("default")
+        if autotune and device == "cuda":
+            ways |= {
+                "autotuned": compiled("max-autotune"),
+                "autotuned graph": compiled("max-autotune-no-cudagraphs", GraphTrainer),
+            }
+        elif autotune:
+            ways["autotuned"] = compiled("max-autotune-no-cudagraphs")
         for name, build in ways.items():
             found[f"PyTorch {name}, {precision}"] = (precision, build)
     return found

@@ -6,8 +6,30 @@ from datetime import datetime
 from report import rate
 
 
+class NotResults(Exception):
+    """A file that bench/peers/run has not written: which, and what is wrong with it."""
+
+
+def document_of(file):
+    """What bench/peers/run wrote to the file. Raises NotResults."""
+    try:
+        document = json.loads(file.read_text())
+    except OSError as error:
+        raise NotResults(f"{file}: {error.strerror}") from error
+    except ValueError as error:  # neither UTF-8 nor JSON
+        raise NotResults(f"{file} is not JSON, as bench/peers/run writes it: {error}") from error
+    missing = ["date", "machine", "versions", "cells"]
+    if isinstance(document, dict):
+        missing = [key for key in missing if key not in document]
+    if missing:
+        raise NotResults(
+            f"{file} is not a result of bench/peers/run: it has no {', '.join(missing)}"
+        )
+    return document
+
+
 def date_of(file):
-    return datetime.fromisoformat(json.loads(file.read_text())["date"])
+    return datetime.fromisoformat(document_of(file)["date"])
 
 
 class Results:
@@ -15,7 +37,7 @@ class Results:
 
     def __init__(self, files):
         """files: the run first."""
-        documents = [json.loads(file.read_text()) for file in files]
+        documents = [document_of(file) for file in files]
         self.names = [file.name for file in files]
         self.machine = documents[0]["machine"]
         self.versions = documents[0]["versions"]

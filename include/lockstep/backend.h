@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "lockstep/communicator.h"
 #include "lockstep/dataset.h"
 #include "lockstep/model.h"
 #include "lockstep/optimizer.h"
@@ -74,6 +76,10 @@ struct StepSeconds {
   double data = 0.0;     // gather, conversion, normalisation
   double compute = 0.0;  // forward, loss, backward
   double update = 0.0;   // optimizer
+  // Of a step that exchanges gradients itself: the time that bytes moved, and of it what its
+  // computation did not hide. NaN elsewhere.
+  double communication = std::numeric_limits<double>::quiet_NaN();
+  double exposed_communication = std::numeric_limits<double>::quiet_NaN();
   bool sampled = false;  // measured in some of the steps, and scaled up to all
 };
 
@@ -126,11 +132,35 @@ class Step {
   virtual EpochStep* epoch_step() { return nullptr; }
 };
 
+class DeviceCommunicator;  // comm/device_group.h makes them
+class SharedEpochStep;
+
+enum class GradientType { fp32, bf16 };
+
+// How an EpochStep and those of other workers train together.
+struct DeviceExchange {
+  DeviceCommunicator* communicator = nullptr;  // null: the worker is alone
+  // Gradients are summed in every step. Else each worker steps on its own share, and parameters
+  // are averaged when average() is called.
+  bool of_gradients = true;
+  bool overlap = true;                     // sum a bucket while later ones are still computed
+  bool ordered = false;                    // ((g0 + g1) + g2) + ... per element
+  GradientType type = GradientType::fp32;  // on the wire
+  // The sums are part of the captured step. Safe where this process has no other GPU.
+  bool captured = false;
+};
+
 // What an EpochStep trains on, epoch after epoch. All must outlive it.
 struct EpochJob {
   const Split* data = nullptr;
   const Sampler* sampler = nullptr;
   int64_t global_batch = 0;
+  int rank = 0;  // takes the share of this rank of each global batch
+  int world_size = 1;
+  DeviceExchange exchange;
+
+  IndexRange batch(int64_t k) const { return sampler->batch(k, global_batch); }
+  IndexRange share(int64_t k) const { return share_of(batch(k), rank, world_size); }
 };
 
 // What an epoch's steps depend on besides the job and the weights.
@@ -147,6 +177,12 @@ struct StepCost {
   int64_t stages = 0;  // kernels on the longest chain in which each waits for the one before
   double bytes_read = 0.0, bytes_written = 0.0;  // by each kernel once, as if nothing were cached
   double flop = 0.0;
+};
+
+// What an array of floats holds.
+struct ValueSummary {
+  int64_t not_finite = 0;  // how many are NaN or infinite
+  float largest = 0.0F;    // magnitude of the others
 };
 
 // What an EpochStep took besides its steps.
@@ -183,6 +219,37 @@ class EpochStep {
   // The first step, counted since training began, whose loss was not finite: nothing was updated in
   // it and since. -1 where there was none.
   virtual int64_t first_bad_step() const = 0;
+
+  // Of the weights of each tensor, in the layout's order, once all steps that are queued have
+  // ended.
+  virtual std::vector<ValueSummary> summarize_weights() = 0;
+
+  // This step as one of several that train together, or null: EpochJob::exchange has nobody.
+  virtual SharedEpochStep* shared_step() { return nullptr; }
+};
+
+enum class AverageState { yes, no };
+
+// What the EpochSteps of several workers do together. All make the same calls in the same order.
+class SharedEpochStep {
+ public:
+  virtual ~SharedEpochStep() = default;
+
+  // Cuts the gradients into buckets, which descend and cover everything: before the first epoch.
+  virtual void use_buckets(const std::vector<Range>& buckets) = 0;
+  // Seconds, on the device, of gathering, forward, backward and exchange of the first batch;
+  // nothing is updated. Before the first epoch.
+  virtual double try_step() = 0;
+
+  // Queues: weights, and the optimizer's state where asked for, become the sum over all workers of
+  // `weight` times each one's own.
+  virtual void average(float weight, AverageState state) = 0;
+  // Keeps a copy of weights and state, and takes it back: averaging for an evaluation alone.
+  virtual void keep_replica() = 0;
+  virtual void restore_replica() = 0;
+
+  // Since the last Step::reset_seconds(), without times.
+  virtual CommunicationCounters counters() const = 0;
 };
 
 // How the shares of a sum over samples are added.

@@ -99,8 +99,9 @@ struct Config {
   DataPlacement data_placement = DataPlacement::automatic;  // of GPUs
   Gemm gemm = Gemm::own;                                    // of GPUs' matrix products
   bool deterministic = false;
-  double comm_timeout = 60.0;   // seconds
-  double init_timeout = 120.0;  // seconds for all ranks to arrive
+  double comm_timeout = 60.0;                    // seconds
+  double init_timeout = 120.0;                   // seconds for all ranks to arrive
+  GradientType grad_dtype = GradientType::fp32;  // of gradients between GPUs
   MpiTransport mpi_transport = MpiTransport::automatic;
 
   std::string out;  // result folder; empty: nothing is written
@@ -155,6 +156,7 @@ const char* to_string(AllReduceAlgorithm algorithm);
 const char* to_string(UpdateKind update);
 const char* to_string(DataPlacement placement);
 const char* to_string(Gemm gemm);
+const char* to_string(GradientType type);
 const char* to_string(MpiTransport transport);
 const char* to_string(LinearProduct product);
 std::string to_string(const SyncEvery& sync_every);

@@ -83,6 +83,10 @@ GpuDiagnosis probe_gpu(int index);
 // Free and total memory of an opened GPU, now. Throws Error (device). REQUIRES as probe_gpu().
 GpuMemory gpu_memory(int index);
 
+// The clock of GPU `index` at light work on all multiprocessors, in MHz: runs it for about 0.1 s.
+// Throws Error (device). REQUIRES as probe_gpu().
+double gpu_clock_mhz(int index);
+
 // What to throw where GPU `index` has less memory free than `what` needs; 0: that is not known.
 Error gpu_out_of_memory(int index, const std::string& what, int64_t needed, int64_t free);
 

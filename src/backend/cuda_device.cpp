@@ -8,6 +8,7 @@
 
 #include "backend/cuda_build.h"
 #include "backend/cuda_diagnosis.h"
+#include "backend/cuda_memory.h"
 #include "kernels/check.h"
 #include "kernels/probe.h"
 #include "lockstep/device.h"
@@ -87,7 +88,7 @@ GpuSurvey look() {
   return survey;
 }
 
-// Device memory of the probe, freed on every way out.
+// Device memory of the probe, whose failure to be had stays CUDA's error.
 class ProbeValues {
  public:
   ProbeValues() { check(cudaMalloc(&values_, kProbeThreads * sizeof(int32_t)), "cudaMalloc"); }
@@ -100,31 +101,18 @@ class ProbeValues {
   int32_t* values_ = nullptr;
 };
 
-class ProbeStream {
- public:
-  ProbeStream() {
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
-  }
-  ~ProbeStream() { (void)cudaStreamDestroy(stream_); }
-  ProbeStream(const ProbeStream&) = delete;
-  ProbeStream& operator=(const ProbeStream&) = delete;
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
 // Throws CudaError where a call fails, Error where the kernel computed something else.
 void run_probe(int index) {
   check(cudaSetDevice(index), "cudaSetDevice");
-  const ProbeStream stream;
+  const Stream stream;
   const ProbeValues values;
   launch_probe(values.get(), stream.get());
+  check(cudaStreamSynchronize(stream.get()), "the first kernel");
   std::array<int32_t, kProbeThreads> result{};
   check(cudaMemcpyAsync(result.data(), values.get(), sizeof result, cudaMemcpyDeviceToHost,
                         stream.get()),
         "cudaMemcpyAsync");
-  check(cudaStreamSynchronize(stream.get()), "the first kernel");
+  stream.synchronize();
   for (int i = 0; i < kProbeThreads; ++i) {
     if (result[i] == 2 * i + 1) continue;
     throw Error(ErrorKind::device, fmt::format("a kernel stored {} where it should have stored {}",
@@ -160,6 +148,22 @@ GpuMemory gpu_memory(int index) {
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   return {static_cast<int64_t>(free), static_cast<int64_t>(total)};
+}
+
+double gpu_clock_mhz(int index) {
+  constexpr int64_t kUntilAwake = 120'000'000, kMeasured = 40'000'000;  // cycles
+  check(cudaSetDevice(index), "cudaSetDevice");
+  const int blocks = survey_gpus().gpus.at(index).multiprocessors;
+  const Stream stream;
+  Event start(Event::Timing::on), end(Event::Timing::on);
+  launch_spin(blocks, kUntilAwake, stream.get());
+  start.record(stream.get());
+  launch_spin(blocks, kMeasured, stream.get());
+  end.record(stream.get());
+  end.synchronize();
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, start.get(), end.get()), "cudaEventElapsedTime");
+  return kMeasured / (1e3 * static_cast<double>(milliseconds));
 }
 
 }  // namespace lockstep

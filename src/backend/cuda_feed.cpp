@@ -14,7 +14,8 @@ class ResidentFeed final : public CudaFeed {
   int slots() const override { return 1; }
   CudaBatch part(int, int64_t k, int part, int parts) const override {
     return {&data_.resident(*job_.data), &data_.scale(),
-            training_rows(*job_.sampler, k, job_.global_batch, 0, 1, part, parts)};
+            training_rows(*job_.sampler, k, job_.global_batch, job_.rank, job_.world_size, part,
+                          parts)};
   }
   void begin(int, uint32_t, int64_t, cudaStream_t) override {}
   void end(int, cudaStream_t) override {}
@@ -49,7 +50,8 @@ struct Slot {
 class StreamedFeed final : public CudaFeed {
  public:
   StreamedFeed(const EpochJob& job, const FeatureScale& scale) : job_(job), scale_(scale) {
-    const int64_t rows = std::min(job.global_batch, job.sampler->size());
+    // The largest share, and one row where there is none: kernels are given its address.
+    const int64_t rows = std::max<int64_t>(job.share(0).size(), 1);
     for (int i = 0; i < kSlots; ++i) slots_.push_back(std::make_unique<Slot>(*job.data, rows));
   }
   ~StreamedFeed() override { (void)cudaStreamSynchronize(copies_.get()); }
@@ -57,14 +59,14 @@ class StreamedFeed final : public CudaFeed {
   int slots() const override { return kSlots; }
 
   CudaBatch part(int slot, int64_t k, int part, int parts) const override {
-    const int64_t rows = job_.sampler->batch(k, job_.global_batch).size();
+    const int64_t rows = job_.share(k).size();
     return {&slots_[slot]->data, &scale_, consecutive_rows(share_of({0, rows}, part, parts))};
   }
 
   void begin(int slot, uint32_t epoch, int64_t k, cudaStream_t stream) override {
     Slot& into = *slots_[slot];
     into.copied.synchronize();
-    const auto rows = gather(into, epoch, job_.sampler->batch(k, job_.global_batch));
+    const auto rows = gather(into, epoch, job_.share(k));
     into.used.let_wait(copies_.get());
     copy(into.host_features, rows * row_bytes(), into.block.features);
     copy(into.host_labels, into.host_labels.size() > 0 ? rows : 0, into.block.labels);

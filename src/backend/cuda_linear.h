@@ -37,9 +37,13 @@ class LinearOps {
  public:
   virtual ~LinearOps() = default;
 
-  // Makes ready for passes over `rows` rows: before the first of them, and not while a stream is
-  // captured.
-  virtual void prepare(int rows) = 0;
+  // Makes ready for passes over `rows` rows in `stream`: before the first of them, and not while a
+  // stream is captured.
+  virtual void prepare(int rows, cudaStream_t stream) = 0;
+
+  // Before a step's first pass: operands may hold other values than before. Within a step an
+  // operand keeps those that the first pass that takes it has found.
+  virtual void begin_step() {}
 
   // As kernels/linear_*.h describe them, of one of the network's layers; `workspace` is this
   // object's business. Activations have row_stride(), all data begin at multiples of 16 bytes.

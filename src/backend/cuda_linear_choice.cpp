@@ -62,9 +62,13 @@ class MixedLinear final : public LinearOps {
     }
   }
 
-  void prepare(int rows) override {
-    own_->prepare(rows);
-    cublas_->prepare(rows);
+  void prepare(int rows, cudaStream_t stream) override {
+    own_->prepare(rows, stream);
+    cublas_->prepare(rows, stream);
+  }
+  void begin_step() override {
+    own_->begin_step();
+    cublas_->begin_step();
   }
   void forward(LinearForward pass, cudaStream_t stream) override {
     by_.at({LinearProduct::forward, pass.inputs, pass.outputs})->forward(pass, stream);
@@ -87,9 +91,9 @@ class MixedLinear final : public LinearOps {
 
 std::vector<ProductChoice> measure_products(const LinearNetwork& network, int batch, LinearOps& own,
                                             LinearOps& cublas) {
-  own.prepare(batch);
-  cublas.prepare(batch);
   LinearTimer timer(network, batch);
+  own.prepare(batch, timer.stream());
+  cublas.prepare(batch, timer.stream());
   std::vector<ProductChoice> products;
   for_each_product(network, [&](LinearProduct product, const LinearLayer& layer, Activation below) {
     ProductChoice choice = choice_of(product, layer, batch, Gemm::own);

@@ -2,9 +2,11 @@
 // them: the library's is max(x, 0), which turns NaN into 0 and would hide a diverged run. So is the
 // bias gradient, whose order of summation is then known.
 //
-// Under bf16 the operands are rounded to bfloat16 copies before each product; weights, activations
-// and gradients stay float32.
+// Under bf16 products take bfloat16 copies of their operands, each made once a step; weights,
+// activations and gradients stay float32.
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "backend/cuda_linear.h"
 #include "backend/cuda_matmul.h"
@@ -26,19 +28,49 @@ constexpr int64_t bf16_stride(int64_t columns) {
 
 // Values that an implementation works in.
 struct Sizes {
-  size_t activations = 0, weight = 0;  // bfloat16 operands
-  size_t sums = 0;                     // float32
+  size_t copies = 0, part = 0;  // bfloat16: of a step's operands, and of some columns of one
+  size_t sums = 0;              // float32
 
   explicit Sizes(const LinearNetwork& network) {
     const auto rows = static_cast<size_t>(network.rows);
     for (const LinearLayer& layer : network.layers) {
       sums = std::max(sums, column_sums_workspace(network.rows, layer.outputs));
       if (network.precision != Precision::bf16) continue;
-      const size_t widest = bf16_stride(std::max(layer.inputs, layer.outputs));
-      activations = std::max(activations, rows * widest);
-      weight = std::max<size_t>(weight, layer.outputs * bf16_stride(layer.inputs));
+      const size_t inputs = bf16_stride(layer.inputs), outputs = bf16_stride(layer.outputs);
+      copies += rows * (inputs + outputs) + layer.outputs * inputs;
+      part = std::max(part, rows * outputs);
     }
   }
+};
+
+// Bfloat16 copies of a step's operands, each made by the first product that takes it.
+class OperandCopies {
+ public:
+  explicit OperandCopies(size_t values) : memory_(values) {}
+
+  void forget() {
+    copies_.clear();
+    used_ = 0;
+  }
+
+  DeviceRows<const __nv_bfloat16> of(DeviceRows<const float> values, int64_t rows, int64_t columns,
+                                     cudaStream_t stream) {
+    const auto [copy, is_new] = copies_.try_emplace({values.data, columns});
+    if (!is_new) return copy->second;
+    const DeviceRows<__nv_bfloat16> rounded{memory_.data() + used_, bf16_stride(columns)};
+    used_ += static_cast<size_t>(rows * rounded.stride);
+    if (used_ > memory_.size()) {
+      throw Error(ErrorKind::runtime, "a step's passes take more operands than its layers have");
+    }
+    to_bf16(values, rounded, rows, columns, stream);
+    copy->second = {rounded.data, rounded.stride};
+    return copy->second;
+  }
+
+ private:
+  DeviceArray<__nv_bfloat16> memory_;
+  size_t used_ = 0;
+  std::map<std::pair<const float*, int64_t>, DeviceRows<const __nv_bfloat16>> copies_;
 };
 
 class CublasLinear final : public LinearOps {
@@ -46,7 +78,9 @@ class CublasLinear final : public LinearOps {
   explicit CublasLinear(const LinearNetwork& network)
       : CublasLinear(network, make_cublas_matmul(), Sizes(network)) {}
 
-  void prepare(int rows) override {
+  void begin_step() override { copies_.forget(); }
+
+  void prepare(int rows, cudaStream_t) override {
     if (rows == 0) return;
     for (const LinearLayer& layer : network_.layers) {
       const int64_t x = activation_stride(layer.inputs), dy = activation_stride(layer.outputs);
@@ -61,9 +95,8 @@ class CublasLinear final : public LinearOps {
   void forward(LinearForward pass, cudaStream_t stream) override {
     if (pass.batch == 0) return;
     const LinearLayer layer{pass.inputs, pass.outputs, pass.activation};
-    const Operand x = operand(pass.x, pass.batch, pass.inputs, first_, stream);
-    const Operand w =
-        operand({pass.weight, pass.inputs}, pass.outputs, pass.inputs, weight_, stream);
+    const Operand x = operand(pass.x, pass.batch, pass.inputs, stream);
+    const Operand w = operand({pass.weight, pass.inputs}, pass.outputs, pass.inputs, stream);
     matmul_->run(forward_shape(pass.batch, layer, {x.stride, w.stride, pass.y.stride}), x.data,
                  w.data, pass.bias, pass.y.data, stream);
     if (pass.activation == Activation::relu) {
@@ -76,9 +109,8 @@ class CublasLinear final : public LinearOps {
   void backward_input(LinearBackwardInput pass, cudaStream_t stream) override {
     if (pass.batch == 0) return;
     const LinearLayer layer{pass.inputs, pass.outputs, pass.activation};
-    const Operand dy = operand(pass.dy, pass.batch, pass.outputs, first_, stream);
-    const Operand w =
-        operand({pass.weight, pass.inputs}, pass.outputs, pass.inputs, weight_, stream);
+    const Operand dy = operand(pass.dy, pass.batch, pass.outputs, stream);
+    const Operand w = operand({pass.weight, pass.inputs}, pass.outputs, pass.inputs, stream);
     matmul_->run(input_shape(pass.batch, layer, {dy.stride, w.stride, pass.dx.stride}), dy.data,
                  w.data, nullptr, pass.dx.data, stream);
     if (pass.activation == Activation::relu) {
@@ -100,8 +132,10 @@ class CublasLinear final : public LinearOps {
       return;
     }
     const LinearLayer layer{pass.inputs, pass.units, Activation::none};
-    const Operand dy = operand(of_units, pass.batch, pass.units, first_, stream);
-    const Operand x = operand(pass.x, pass.batch, pass.inputs, second_, stream);
+    const bool all = pass.units == pass.outputs;
+    const Operand dy = all ? operand(of_units, pass.batch, pass.units, stream)
+                           : part_operand(of_units, pass.batch, pass.units, stream);
+    const Operand x = operand(pass.x, pass.batch, pass.inputs, stream);
     matmul_->run(weight_shape(pass.batch, layer, {dy.stride, x.stride, pass.inputs}), dy.data,
                  x.data, nullptr, dweight, stream);
   }
@@ -120,9 +154,8 @@ class CublasLinear final : public LinearOps {
   CublasLinear(const LinearNetwork& network, std::unique_ptr<Matmul> matmul, const Sizes& sizes)
       : network_(network),
         matmul_(std::move(matmul)),
-        first_(sizes.activations),
-        second_(sizes.activations),
-        weight_(sizes.weight),
+        copies_(sizes.copies),
+        part_(sizes.part),
         sums_(sizes.sums) {
     if (matmul_) return;
     throw Error(ErrorKind::device, "this build has no cuBLASLt",
@@ -135,9 +168,16 @@ class CublasLinear final : public LinearOps {
   }
 
   Operand operand(DeviceRows<const float> values, int64_t rows, int64_t columns,
-                  const DeviceArray<__nv_bfloat16>& copy, cudaStream_t stream) const {
+                  cudaStream_t stream) {
     if (!bf16()) return {values.data, values.stride};
-    const DeviceRows<__nv_bfloat16> rounded{copy.data(), bf16_stride(columns)};
+    const DeviceRows<const __nv_bfloat16> copy = copies_.of(values, rows, columns, stream);
+    return {copy.data, copy.stride};
+  }
+  // Of some units: their copy is the next such pass's memory.
+  Operand part_operand(DeviceRows<const float> values, int64_t rows, int64_t columns,
+                       cudaStream_t stream) const {
+    if (!bf16()) return {values.data, values.stride};
+    const DeviceRows<__nv_bfloat16> rounded{part_.data(), bf16_stride(columns)};
     to_bf16(values, rounded, rows, columns, stream);
     return {rounded.data, rounded.stride};
   }
@@ -173,7 +213,8 @@ class CublasLinear final : public LinearOps {
 
   LinearNetwork network_;
   std::unique_ptr<Matmul> matmul_;
-  DeviceArray<__nv_bfloat16> first_, second_, weight_;  // under bf16
+  OperandCopies copies_;  // under bf16, as part_
+  DeviceArray<__nv_bfloat16> part_;
   DeviceArray<float> sums_;
 };
 
@@ -186,7 +227,7 @@ std::unique_ptr<LinearOps> make_cublas_linear(const LinearNetwork& network) {
 size_t cublas_linear_bytes(const LinearNetwork& network) {
   const Sizes sizes(network);
   return kMatmulWorkspaceBytes + sizeof(float) * sizes.sums +
-         sizeof(__nv_bfloat16) * (2 * sizes.activations + sizes.weight);
+         sizeof(__nv_bfloat16) * (sizes.copies + sizes.part);
 }
 
 }  // namespace lockstep

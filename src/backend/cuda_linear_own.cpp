@@ -15,7 +15,7 @@ class OwnLinear final : public LinearOps {
 
   // A smaller batch may need more than a larger one: its products are split over more blocks. A
   // captured graph keeps the address, so each number of rows keeps its memory.
-  void prepare(int rows) override {
+  void prepare(int rows, cudaStream_t stream) override {
     if (workspaces_.contains(rows)) return;
     size_t floats = 0;
     for (const LinearLayer& layer : network_.layers) {
@@ -23,7 +23,7 @@ class OwnLinear final : public LinearOps {
                          linear_backward_input_workspace(rows, layer.inputs, layer.outputs),
                          linear_backward_weight_workspace(rows, layer.inputs, layer.outputs)});
     }
-    workspaces_.emplace(rows, DeviceArray<float>(floats));
+    workspaces_.emplace(rows, DeviceArray<float>(floats)).first->second.clear(stream);
   }
 
   void forward(LinearForward pass, cudaStream_t stream) override {

@@ -47,6 +47,7 @@ void LinearTimer::queue(LinearProduct product, const LinearLayer& layer, Activat
                         LinearOps& ops) const {
   const DeviceRows<const float> x{x_.data(), row_stride(layer.inputs)};
   const DeviceRows<float> y{y_.data(), row_stride(layer.outputs)};
+  ops.begin_step();
   switch (product) {
     case LinearProduct::forward:
       ops.forward({.batch = batch_,

@@ -1,12 +1,27 @@
 #include "backend/cuda_model.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "backend/logistic_step.h"
 #include "kernels/add_gradients.h"
+#include "kernels/gemm_plan.h"
+#include "kernels/shared_step.h"
+#include "kernels/value_summary.h"
 
 namespace lockstep {
+
+namespace {
+
+std::vector<CudaBatch> without_empty(std::span<const CudaBatch> parts) {
+  std::vector<CudaBatch> present;
+  std::ranges::copy_if(parts, std::back_inserter(present),
+                       [](const CudaBatch& part) { return part.rows.rows > 0; });
+  return present;
+}
+
+}  // namespace
 
 CudaModel::CudaModel(const Model& model, const ParameterLayout& layout, const StepMemory& memory,
                      const StepOptions& options, cudaStream_t stream)
@@ -14,7 +29,7 @@ CudaModel::CudaModel(const Model& model, const ParameterLayout& layout, const St
       memory_(memory),
       rule_(update_rule(options.optimizer)),
       values_(layout.size()),
-      gradients_(options.evaluate_only ? 0 : layout.size()),
+      gradients_(options.evaluate_only ? 0 : layout.size() + kTailFloats),
       part_gradients_(options.evaluate_only || options.accumulate == 1 ? 0 : layout.size()),
       states_(options.evaluate_only ? 0 : memory.state.size()),
       loss_scratch_(1) {
@@ -67,6 +82,7 @@ bool CudaModel::updates_in_one(std::span<const CudaBatch> parts) const {
 
 void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers& step,
                            CudaPhases* phases, cudaStream_t stream) {
+  if (without_empty(parts).empty()) return advance_step(step, stream);  // no samples, no step
   if (!network_ && parts.size() == 1) {
     logistic_train(logistic(parts[0]), parts[0].rows, rule_, parameters(), step,
                    {logistic_scratch_.data(), loss_scratch_.data()}, stream);
@@ -81,8 +97,7 @@ void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers&
     return;
   }
   bool first = true;
-  for (const CudaBatch& part : parts) {
-    if (part.rows.rows == 0) continue;  // adds zeros
+  for (const CudaBatch& part : without_empty(parts)) {  // which add zeros
     queue_gradients(part, first ? gradients_.data() : part_gradients_.data(), step.state, phases,
                     stream);
     if (!first) add_gradients(gradients_.data(), part_gradients_.data(), layout_.size(), stream);
@@ -92,6 +107,71 @@ void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers&
   update(rule_, layout_.all(), parameters(), step, stream);
   if (phases) phases->end(&StepSeconds::update, stream);
   advance_step(step, stream);
+}
+
+std::vector<GradientSegment> CudaModel::plan_segments(const std::vector<Range>& buckets) const {
+  const bool slabs = network_ && network_->computes_slabs();
+  return lockstep::plan_segments(layout_, buckets, slabs ? Slabs::allowed : Slabs::whole_layers,
+                                 GemmPlan::kSmall);
+}
+
+bool CudaModel::gathers_apart(std::span<const CudaBatch> parts) const {
+  return network_ && without_empty(parts).size() == 1;
+}
+
+void CudaModel::queue_gather(std::span<const CudaBatch> parts, const StepPointers& step,
+                             cudaStream_t stream) {
+  network_->gather(without_empty(parts)[0], step.state, stream);
+}
+
+// The last part's backward is left to queue_slabs().
+void CudaModel::queue_forward(std::span<const CudaBatch> parts, const StepPointers& step,
+                              Gathered gathered, cudaStream_t stream) {
+  const std::vector<CudaBatch> present = without_empty(parts);
+  int64_t rows = 0;
+  if (present.empty()) {
+    check(cudaMemsetAsync(gradients_.data(), 0, layout_.size() * sizeof(float), stream),
+          "cudaMemsetAsync");
+  }
+  for (size_t i = 0; i < present.size(); ++i) {
+    const CudaBatch& part = present[i];
+    rows += part.rows.rows;
+    float* const to = i == 0 ? gradients_.data() : part_gradients_.data();
+    if (network_ && i + 1 == present.size()) {
+      if (gathered == Gathered::no) network_->gather(part, step.state, stream);
+      network_->forward(part, values_.data(), step.state, stream);
+      break;
+    }
+    queue_gradients(part, to, step.state, nullptr, stream);
+    if (i > 0) add_gradients(gradients_.data(), to, layout_.size(), stream);
+  }
+  write_tail(tail(), rows, step.state, stream);
+}
+
+bool CudaModel::has_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment) const {
+  const size_t present = without_empty(parts).size();
+  return network_ && (present > 1 || (present == 1 && !segment.slabs.empty()));
+}
+
+void CudaModel::queue_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment,
+                            const StepPointers& step, cudaStream_t stream) {
+  if (!has_slabs(parts, segment)) return;
+  const std::vector<CudaBatch> present = without_empty(parts);
+  float* const to = present.size() == 1 ? gradients_.data() : part_gradients_.data();
+  for (const UnitSlab& slab : segment.slabs) {
+    network_->backward_slab(present.back(), slab, values_.data(), to, step.state, stream);
+  }
+  if (present.size() == 1) return;
+  for (const Range& range : segment.ranges) {
+    add_gradients(gradients_.data() + range.begin, to + range.begin, range.size(), stream);
+  }
+}
+
+void CudaModel::queue_reduced_update(std::span<const Range> ranges, const StepPointers& step,
+                                     unsigned bucket, cudaStream_t stream) const {
+  for (const Range& range : ranges) {
+    update_reduced(rule_, range, parameters(), step, {tail(), bucket}, stream);
+  }
 }
 
 void CudaModel::evaluate(const CudaBatch& batch, std::span<float> logits, BatchMetrics* metrics,
@@ -122,6 +202,14 @@ void CudaModel::evaluate(const CudaBatch& batch, std::span<float> logits, BatchM
 void CudaModel::write_back(cudaStream_t stream) const {
   values_.download(memory_.values, stream);
   states_.download(memory_.state, stream);
+}
+
+std::vector<ValueSummary> CudaModel::summarize_weights(cudaStream_t stream) const {
+  std::vector<ValueSummary> summaries;
+  for (const TensorSpec& tensor : layout_.tensors()) {
+    summaries.push_back(summarize(values_.data() + tensor.offset, tensor.size, stream));
+  }
+  return summaries;
 }
 
 }  // namespace lockstep

@@ -21,9 +21,9 @@ class CudaModel {
   CudaModel(const Model& model, const ParameterLayout& layout, const StepMemory& memory,
             const StepOptions& options, cudaStream_t stream);
 
-  // Makes ready for steps of parts of `rows` rows: before one is captured.
-  void prepare(int64_t rows) {
-    if (network_) network_->prepare(rows);
+  // Makes ready for steps of parts of `rows` rows in `stream`: before one is captured.
+  void prepare(int64_t rows, cudaStream_t stream) {
+    if (network_) network_->prepare(rows, stream);
   }
 
   std::vector<ProductChoice> products() const {
@@ -36,6 +36,27 @@ class CudaModel {
                   cudaStream_t stream);
   // Whether the update is part of what computes the gradients, which are then not in memory.
   bool updates_in_one(std::span<const CudaBatch> parts) const;
+
+  // The same step shared with other workers, in pieces, each behind the one before: the batch's
+  // rows where they can be gathered apart; forward, and the tail; backward, for each segment its
+  // slabs; the update of each bucket once it is summed. `parts` may all be empty.
+  std::vector<GradientSegment> plan_segments(const std::vector<Range>& buckets) const;
+  bool gathers_apart(std::span<const CudaBatch> parts) const;
+  void queue_gather(std::span<const CudaBatch> parts, const StepPointers& step,
+                    cudaStream_t stream);
+  enum class Gathered { no, yes };
+  void queue_forward(std::span<const CudaBatch> parts, const StepPointers& step, Gathered gathered,
+                     cudaStream_t stream);
+  bool has_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment) const;
+  void queue_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment,
+                   const StepPointers& step, cudaStream_t stream);
+  void queue_reduced_update(std::span<const Range> ranges, const StepPointers& step,
+                            unsigned bucket, cudaStream_t stream) const;
+  float* gradients() const { return gradients_.data(); }
+  float* tail() const { return gradients_.data() + layout_.size(); }  // kernels/shared_step.h
+  const DeviceArray<float>& values() const { return values_; }
+  const DeviceArray<float>& states() const { return states_; }
+
   bool has_phases() const { return network_ || part_gradients_.size() > 0; }
 
   // Queues forward and loss, whose sums are added to `metrics`. `logits`, where not empty, receive
@@ -45,6 +66,9 @@ class CudaModel {
 
   // Copies weights and state to the StepMemory; returns when they are there.
   void write_back(cudaStream_t stream) const;
+
+  // Of each tensor; returns when they are known.
+  std::vector<ValueSummary> summarize_weights(cudaStream_t stream) const;
 
  private:
   ParameterPointers parameters() const;

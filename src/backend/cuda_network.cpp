@@ -89,6 +89,7 @@ LinearForward CudaNetwork::forward_pass(size_t l, const CudaBatch& batch, const 
 
 void CudaNetwork::forward_hidden(const CudaBatch& batch, const float* values,
                                  const StepState* state, Mode mode, cudaStream_t stream) {
+  linear_.ops->begin_step();
   if (mode == Mode::train) {
     dropout_rows(mask(plan_.input_dropout, state), input_, batch.rows.rows,
                  plan_.stages.front().inputs, stream);
@@ -123,46 +124,73 @@ void CudaNetwork::forward_loss(const CudaBatch& batch, const float* values, cons
   }
 }
 
+// The gradient of stage l's input, which is the output of the stage below.
+void CudaNetwork::backward_input(size_t l, const CudaBatch& batch, const float* values,
+                                 const StepState* state, cudaStream_t stream) {
+  const LinearStage& stage = plan_.stages[l];
+  const LinearStage& below = plan_.stages[l - 1];
+  linear_.ops->backward_input({.batch = static_cast<int>(batch.rows.rows),
+                               .inputs = static_cast<int>(stage.inputs),
+                               .outputs = static_cast<int>(stage.outputs),
+                               .dy = {gradients_[l].data, gradients_[l].stride},
+                               .weight = values + layout_.weight(stage.layer).offset,
+                               .x = {outputs_[l - 1].data, outputs_[l - 1].stride},
+                               .dx = gradients_[l - 1],
+                               .activation = below.activation,
+                               .dropout = mask(below.dropout, state)},
+                              stream);
+}
+
 void CudaNetwork::backward_inputs(const CudaBatch& batch, const float* values,
                                   const StepState* state, cudaStream_t stream) {
   for (size_t l = plan_.stages.size() - 1; l > 0; --l) {
-    const LinearStage& stage = plan_.stages[l];
-    const LinearStage& below = plan_.stages[l - 1];
-    linear_.ops->backward_input({.batch = static_cast<int>(batch.rows.rows),
-                                 .inputs = static_cast<int>(stage.inputs),
-                                 .outputs = static_cast<int>(stage.outputs),
-                                 .dy = {gradients_[l].data, gradients_[l].stride},
-                                 .weight = values + layout_.weight(stage.layer).offset,
-                                 .x = {outputs_[l - 1].data, outputs_[l - 1].stride},
-                                 .dx = gradients_[l - 1],
-                                 .activation = below.activation,
-                                 .dropout = mask(below.dropout, state)},
-                                stream);
+    backward_input(l, batch, values, state, stream);
   }
 }
 
-void CudaNetwork::backward_weights(const CudaBatch& batch, float* gradients, cudaStream_t stream) {
-  const std::vector<LinearUpdateLayer> layers = update_layers();
-  for (size_t l = layers.size(); l-- > 0;) {
-    linear_.ops->backward_weight({.batch = static_cast<int>(batch.rows.rows),
-                                  .inputs = layers[l].inputs,
-                                  .outputs = layers[l].outputs,
-                                  .first_unit = 0,
-                                  .units = layers[l].outputs,
-                                  .dy = layers[l].dy,
-                                  .x = layers[l].x,
-                                  .dweight = gradients + layers[l].weight,
-                                  .dbias = gradients + layers[l].bias},
-                                 stream);
+size_t CudaNetwork::stage_of(const UnitSlab& slab) const {
+  const auto stage = std::ranges::find(plan_.stages, slab.layer, &LinearStage::layer);
+  return static_cast<size_t>(stage - plan_.stages.begin());
+}
+
+void CudaNetwork::backward_weight(const CudaBatch& batch, const UnitSlab& slab, float* gradients,
+                                  cudaStream_t stream) {
+  const LinearUpdateLayer layer = update_layers()[stage_of(slab)];
+  linear_.ops->backward_weight({.batch = static_cast<int>(batch.rows.rows),
+                                .inputs = layer.inputs,
+                                .outputs = layer.outputs,
+                                .first_unit = static_cast<int>(slab.first_unit),
+                                .units = static_cast<int>(slab.units),
+                                .dy = layer.dy,
+                                .x = layer.x,
+                                .dweight = gradients + layer.weight,
+                                .dbias = gradients + layer.bias},
+                               stream);
+}
+
+void CudaNetwork::forward(const CudaBatch& batch, const float* values, StepState* state,
+                          cudaStream_t stream) {
+  forward_hidden(batch, values, state, Mode::train, stream);
+  forward_loss(batch, values, training_sums(state, scratch_), Mode::train, stream);
+}
+
+void CudaNetwork::backward_slab(const CudaBatch& batch, const UnitSlab& slab, const float* values,
+                                float* gradients, const StepState* state, cudaStream_t stream) {
+  const size_t l = stage_of(slab);
+  const bool first_of_layer = slab.first_unit + slab.units == plan_.stages[l].outputs;
+  if (first_of_layer && l + 1 < plan_.stages.size()) {
+    backward_input(l + 1, batch, values, state, stream);
   }
+  backward_weight(batch, slab, gradients, stream);
 }
 
 void CudaNetwork::gradients(const CudaBatch& batch, const float* values, float* gradients,
                             StepState* state, cudaStream_t stream) {
-  forward_hidden(batch, values, state, Mode::train, stream);
-  forward_loss(batch, values, training_sums(state, scratch_), Mode::train, stream);
-  backward_inputs(batch, values, state, stream);
-  backward_weights(batch, gradients, stream);
+  forward(batch, values, state, stream);
+  for (size_t l = plan_.stages.size(); l-- > 0;) {
+    const LinearStage& stage = plan_.stages[l];
+    backward_slab(batch, {stage.layer, 0, stage.outputs}, values, gradients, state, stream);
+  }
 }
 
 bool CudaNetwork::updates_in_one(int64_t rows) const {
@@ -204,7 +232,7 @@ std::vector<LinearUpdateLayer> CudaNetwork::update_layers() const {
 
 void CudaNetwork::evaluate(const CudaBatch& batch, const float* values, BatchMetrics* metrics,
                            cudaStream_t stream) {
-  prepare(batch.rows.rows);
+  prepare(batch.rows.rows, stream);
   forward_hidden(batch, values, nullptr, Mode::evaluate, stream);
   if (batch.data->labels) {
     const LossSums sums{.scratch = scratch_, .metrics = metrics, .state = nullptr};

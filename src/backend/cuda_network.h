@@ -6,6 +6,7 @@
 #include "backend/cuda_data.h"
 #include "backend/cuda_linear_choice.h"
 #include "backend/cuda_memory.h"
+#include "backend/gradient_segments.h"
 #include "backend/mlp_plan.h"
 #include "kernels/gather.h"
 #include "kernels/linear_update.h"
@@ -22,7 +23,9 @@ class CudaNetwork {
               LossScratch* scratch);
 
   // Makes ready for gradients() of batches of `rows` rows: before one is captured.
-  void prepare(int64_t rows) { linear_.ops->prepare(static_cast<int>(rows)); }
+  void prepare(int64_t rows, cudaStream_t stream) {
+    linear_.ops->prepare(static_cast<int>(rows), stream);
+  }
 
   // The batch's rows, converted, for what follows. `state` is null for consecutive rows.
   void gather(const CudaBatch& batch, const StepState* state, cudaStream_t stream);
@@ -31,6 +34,16 @@ class CudaNetwork {
   // metrics into the state's.
   void gradients(const CudaBatch& batch, const float* values, float* gradients, StepState* state,
                  cudaStream_t stream);
+
+  // gradients() in pieces, in the order in which gradients of weights can be had soonest: forward
+  // and loss; then, slab by slab from the last layer's last units on, the gradient of the layer's
+  // output where the slab is the layer's first, and the gradients of its weights.
+  void forward(const CudaBatch& batch, const float* values, StepState* state, cudaStream_t stream);
+  void backward_slab(const CudaBatch& batch, const UnitSlab& slab, const float* values,
+                     float* gradients, const StepState* state, cudaStream_t stream);
+  // Whether a layer's units can be computed in slabs with the bits of the whole: cuBLASLt may take
+  // another algorithm for each.
+  bool computes_slabs() const { return is_own(LinearProduct::weight_gradient); }
 
   // Whether a step over `rows` rows can end in one kernel; train_in_one() then queues all of it
   // that follows gather(): forward, loss, backward, update, the state's advance. Bitwise
@@ -57,9 +70,13 @@ class CudaNetwork {
                       Mode mode, cudaStream_t stream);
   void forward_loss(const CudaBatch& batch, const float* values, const LossSums& sums, Mode mode,
                     cudaStream_t stream);
+  void backward_input(size_t l, const CudaBatch& batch, const float* values, const StepState* state,
+                      cudaStream_t stream);
   void backward_inputs(const CudaBatch& batch, const float* values, const StepState* state,
                        cudaStream_t stream);
-  void backward_weights(const CudaBatch& batch, float* gradients, cudaStream_t stream);
+  void backward_weight(const CudaBatch& batch, const UnitSlab& slab, float* gradients,
+                       cudaStream_t stream);
+  size_t stage_of(const UnitSlab& slab) const;
   bool is_own(LinearProduct product) const;
   std::vector<LinearUpdateLayer> update_layers() const;
   DropoutMask mask(const DropoutSpec& dropout, const StepState* state) const;

@@ -5,8 +5,13 @@
 namespace lockstep {
 
 void CudaPhases::mark(double StepSeconds::*phase, cudaStream_t stream) {
-  marks_.push_back({phase, std::make_unique<Event>(Event::Timing::on)});
-  check(cudaEventRecordWithFlags(marks_.back().event->get(), stream, cudaEventRecordExternal),
+  if (next_ == marks_.size()) marks_.push_back({phase, std::make_unique<Event>(Event::Timing::on)});
+  const cudaEvent_t event = marks_[next_++].event->get();
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &capture), "cudaStreamIsCapturing");
+  const bool captured = capture == cudaStreamCaptureStatusActive;
+  check(cudaEventRecordWithFlags(event, stream,
+                                 captured ? cudaEventRecordExternal : cudaEventRecordDefault),
         "cudaEventRecordWithFlags");
 }
 

@@ -10,16 +10,18 @@
 
 namespace lockstep {
 
-// Of one captured step. Events cost time, so that a step is captured without them as well, and the
-// one with them is replayed now and then.
+// Of one step, captured, or queued each time by the same calls. Events cost time, so that there is
+// a step without them as well, and the one with them is run now and then.
 class CudaPhases {
  public:
-  // While the stream is captured: what follows begins a phase; what came since the last call was
-  // part of this one.
+  // What follows begins a phase; what came since the last call was part of this one.
   void begin(cudaStream_t stream) { mark(nullptr, stream); }
   void end(double StepSeconds::*phase, cudaStream_t stream) { mark(phase, stream); }
 
-  // Adds the last replay's phases. REQUIRES: it has ended.
+  // Before the calls are made again.
+  void restart() { next_ = 0; }
+
+  // Adds the last run's phases. REQUIRES: it has ended.
   void add_to(StepSeconds& seconds) const;
 
   // Whether a step has a time of its own for the phase.
@@ -33,6 +35,7 @@ class CudaPhases {
   void mark(double StepSeconds::*phase, cudaStream_t stream);
 
   std::vector<Mark> marks_;
+  size_t next_ = 0;
 };
 
 }  // namespace lockstep

@@ -1,18 +1,21 @@
 #include "backend/cuda_step.h"
 
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <limits>
-#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "backend/cuda_cost.h"
 #include "backend/cuda_data.h"
 #include "backend/cuda_feed.h"
 #include "backend/cuda_model.h"
+#include "backend/cuda_peers.h"
+#include "backend/cuda_report.h"
 #include "lockstep/error.h"
 
 namespace lockstep {
@@ -24,10 +27,6 @@ static_assert(kStepsAhead < StepReport::kRecords);
 
 // One in so many steps is replayed with events between its phases.
 constexpr int64_t kPhasesEvery = 64;
-
-BatchMetrics difference(const BatchMetrics& a, const BatchMetrics& b) {
-  return {a.loss - b.loss, a.correct - b.correct, a.count - b.count};
-}
 
 [[noreturn]] void not_on_gpus(const char* what) {
   throw Error(ErrorKind::device, std::string(what) + " is not in this version on GPUs",
@@ -62,6 +61,7 @@ class CudaStep final : public Step, public EpochStep {
   ~CudaStep() override { (void)cudaStreamSynchronize(stream_.get()); }
 
   EpochStep* epoch_step() override { return this; }
+  SharedEpochStep* shared_step() override { return peers_.get(); }
   std::vector<ProductChoice> products() const override { return on_device_.products(); }
 
   void prepare(const EpochJob& job) override {
@@ -70,13 +70,13 @@ class CudaStep final : public Step, public EpochStep {
     feed_ = resident ? make_resident_feed(job, data_) : make_streamed_feed(job, data_.scale());
     scalars_ = DeviceArray<UpdateScalars>(job.sampler->batches(job.global_batch));
     const Seconds capturing;
+    make_launches();
     for (int slot = 0; slot < feed_->slots(); ++slot) {
       for (const int64_t k : {int64_t{0}, job.sampler->batches(job.global_batch) - 1}) {
-        const Captured key{rows_of(k), slot};
-        if (!graphs_.contains(key)) graphs_.emplace(key, capture(k, slot, nullptr));
+        launches_->capture(samples_of(k), slot, parts_of(k, slot));
       }
     }
-    if (on_device_.has_phases()) marked_ = capture(0, kMarkedSlot % feed_->slots(), &phases_);
+    launches_->capture_marked(samples_of(0), parts_of(0, kMarkedSlot % feed_->slots()));
     capture_seconds_ = capturing.passed();
   }
 
@@ -88,9 +88,10 @@ class CudaStep final : public Step, public EpochStep {
 
   StepCost cost() const override {
     const bool in_one = on_device_.updates_in_one(parts_of(0, 0));
-    StepCost cost = cuda_step_cost(model_, layout_, options_, rows_of(0), job_.data->features.type,
-                                   in_one ? GradientPlace::registers : GradientPlace::memory);
-    cost.kernels = static_cast<int64_t>(graphs_.at({rows_of(0), 0}).nodes());
+    StepCost cost =
+        cuda_step_cost(model_, layout_, options_, job_.share(0).size(), job_.data->features.type,
+                       in_one ? GradientPlace::registers : GradientPlace::memory);
+    cost.kernels = static_cast<int64_t>(launches_->nodes(samples_of(0), 0));
     cost.stages = cost.kernels;  // captured from one stream: a chain
     return cost;
   }
@@ -98,7 +99,6 @@ class CudaStep final : public Step, public EpochStep {
   void begin_epoch(const EpochPlan& plan) override {
     epoch_ = plan.epoch;
     batch_ = plan.first_batch;
-    returned_ = {};
     scalars_.upload(plan.scalars, stream_.get());
     start_epoch(
         state_.data(),
@@ -108,10 +108,9 @@ class CudaStep final : public Step, public EpochStep {
          .batch = plan.first_batch,
          .step = plan.first_step},
         stream_.get());
-    // Nothing is under way.
     next_step_ = plan.first_step;
-    seen_ = static_cast<unsigned>(next_step_);
-    std::atomic_ref(report_.host()->steps).store(seen_, std::memory_order_release);
+    report_.begin(next_step_);
+    if (peers_) peers_->queued(static_cast<unsigned>(next_step_));
   }
 
   BatchMetrics train_next() override {
@@ -119,17 +118,27 @@ class CudaStep final : public Step, public EpochStep {
     const int slot = static_cast<int>(launched_ % feed_->slots());
     feed_->begin(slot, epoch_, batch_, stream_.get());
     const bool marked = phases_are_due();
-    (marked ? marked_ : graphs_.at({rows_of(batch_), slot})).launch(stream_.get());
+    if (marked) {
+      launches_->launch_marked();
+    } else {
+      launches_->launch(samples_of(batch_), slot);
+    }
     feed_->end(slot, stream_.get());
     if (marked) marked_step_ = next_step_;
     ++launched_;
     ++next_step_;
     ++batch_;
+    if (peers_) peers_->queued(static_cast<unsigned>(next_step_));
     return known_since();
   }
 
   BatchMetrics settle() override {
-    stream_.synchronize();
+    if (peers_) {
+      peers_->wait();
+      peers_->read_average();
+    } else {
+      stream_.synchronize();
+    }
     read_phases();
     return known_since();
   }
@@ -140,7 +149,11 @@ class CudaStep final : public Step, public EpochStep {
     transfer_seconds_ += copying.passed();
   }
 
-  int64_t first_bad_step() const override { return first_bad_step_; }
+  int64_t first_bad_step() const override { return report_.first_bad_step(); }
+
+  std::vector<ValueSummary> summarize_weights() override {
+    return on_device_.summarize_weights(stream_.get());
+  }
 
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
     if (!batch.contiguous) not_on_gpus("evaluation of scattered samples");
@@ -164,28 +177,32 @@ class CudaStep final : public Step, public EpochStep {
   // Of the marked steps, for all of them.
   StepSeconds seconds() const override {
     const double scale = sampled_ ? static_cast<double>(launched_) / sampled_ : 0.0;
-    StepSeconds all{.sampled = sampled_ > 0};
-    for (const auto phase : {&StepSeconds::data, &StepSeconds::compute, &StepSeconds::update}) {
-      all.*phase = sampled_ && phases_.has(phase) ? scale * phase_seconds_.*phase
-                                                  : std::numeric_limits<double>::quiet_NaN();
+    constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+    StepSeconds all{.data = kUnknown, .compute = kUnknown, .update = kUnknown};
+    all.sampled = sampled_ > 0;
+    if (peers_) {
+      const StepSeconds averages = peers_->average_seconds();
+      all.communication = averages.communication;
+      all.exposed_communication = averages.exposed_communication;
+    }
+    for (const auto phase : {&StepSeconds::data, &StepSeconds::compute, &StepSeconds::update,
+                             &StepSeconds::communication, &StepSeconds::exposed_communication}) {
+      const bool known = sampled_ && launches_->has_phase(phase);
+      if (known) all.*phase = scale * phase_seconds_.*phase;
     }
     return all;
   }
   void reset_seconds() override {
-    phase_seconds_ = {};
+    phase_seconds_ = {.communication = 0.0, .exposed_communication = 0.0};
     sampled_ = 0;
     launched_ = 0;
   }
 
  private:
-  struct Captured {
-    int64_t rows;
-    int slot;
-    auto operator<=>(const Captured&) const = default;
-  };
   static constexpr int64_t kMarkedSlot = 1;  // the second step of a run is the first marked one
 
-  int64_t rows_of(int64_t k) const { return job_.sampler->batch(k, job_.global_batch).size(); }
+  int64_t samples_of(int64_t k) const { return job_.batch(k).size(); }
+  StepPointers pointers() const { return {state_.data(), scalars_.data(), report_.device()}; }
 
   std::vector<CudaBatch> parts_of(int64_t k, int slot) const {
     std::vector<CudaBatch> parts;
@@ -195,31 +212,36 @@ class CudaStep final : public Step, public EpochStep {
     return parts;
   }
 
-  Graph capture(int64_t k, int slot, CudaPhases* phases) {
-    const std::vector<CudaBatch> parts = parts_of(k, slot);
-    for (const CudaBatch& part : parts) on_device_.prepare(part.rows.rows);
-    return {stream_.get(), [&] {
-              const StepPointers step{state_.data(), scalars_.data(), report_.device()};
-              on_device_.queue_step(parts, step, phases, stream_.get());
-            }};
+  void make_launches() {
+    if (!job_.exchange.communicator) {
+      launches_ = make_own_launches(on_device_, pointers(), stream_.get());
+      return;
+    }
+    CudaSharedStep* shared = nullptr;
+    if (job_.exchange.of_gradients) {
+      auto step =
+          std::make_unique<CudaSharedStep>(on_device_, layout_, job_, pointers(), stream_.get());
+      shared = step.get();
+      launches_ = std::move(step);
+    } else {
+      launches_ = make_own_launches(on_device_, pointers(), stream_.get());
+    }
+    peers_ = std::make_unique<CudaPeers>(on_device_, job_, shared, state_, report_.host(), *feed_,
+                                         stream_.get());
   }
 
   // A marked step's times are read before the next one.
   bool phases_are_due() const {
-    return on_device_.has_phases() && marked_step_ < 0 && launched_ % kPhasesEvery == kMarkedSlot &&
-           rows_of(batch_) == rows_of(0);
-  }
-
-  // Steps that have ended since training began, modulo 2^32 as all counts below.
-  unsigned done() const {
-    return std::atomic_ref(report_.host()->steps).load(std::memory_order_acquire);
+    return launches_->has_marked() && marked_step_ < 0 && launched_ % kPhasesEvery == kMarkedSlot &&
+           samples_of(batch_) == samples_of(0);
   }
 
   void wait_for_room() const {
     constexpr int kLooks = 1000;  // between questions whether the device is well
-    for (int look = 1; static_cast<unsigned>(next_step_) - done() >= kStepsAhead; ++look) {
+    for (int look = 1; static_cast<unsigned>(next_step_) - report_.done() >= kStepsAhead; ++look) {
       std::this_thread::yield();
       if (look % kLooks != 0) continue;
+      if (peers_) peers_->check();
       const cudaError_t error = cudaStreamQuery(stream_.get());
       if (error != cudaErrorNotReady) check(error, "a training step");
     }
@@ -229,23 +251,17 @@ class CudaStep final : public Step, public EpochStep {
   // may come before that event.
   void read_phases() {
     if (marked_step_ < 0) return;
-    phases_.add_to(phase_seconds_);
+    launches_->add_phases_to(phase_seconds_);
     ++sampled_;
     marked_step_ = -1;
   }
 
   // Metrics of the epoch's steps that have ended, without those returned before.
   BatchMetrics known_since() {
-    const unsigned steps = done();
-    if (steps == seen_) return {};
-    seen_ = steps;
-    const int64_t last = next_step_ - static_cast<unsigned>(next_step_ - steps) - 1;
-    if (marked_step_ < last) read_phases();
-    const StepRecord& record = report_.host()->of(last);
-    first_bad_step_ = record.first_bad_step;
-    const BatchMetrics fresh = difference(record.metrics, returned_);
-    returned_ = record.metrics;
-    return fresh;
+    const std::optional<int64_t> latest = report_.latest(next_step_);
+    if (!latest) return {};
+    if (marked_step_ < *latest) read_phases();
+    return report_.take(*latest);
   }
 
   const Model& model_;
@@ -257,23 +273,19 @@ class CudaStep final : public Step, public EpochStep {
   DeviceArray<StepState> state_;
   DeviceArray<UpdateScalars> scalars_;  // one for each batch of an epoch
   DeviceArray<BatchMetrics> evaluation_;
-  MappedValue<StepReport> report_;
+  CudaReport report_;
 
   EpochJob job_;
   std::unique_ptr<CudaFeed> feed_;
-  std::map<Captured, Graph> graphs_;
-  CudaPhases phases_;
-  Graph marked_;  // a full batch's, with phases_
+  std::unique_ptr<CudaLaunches> launches_;
+  std::unique_ptr<CudaPeers> peers_;  // null where this worker is alone
   double transfer_seconds_ = 0.0, capture_seconds_ = 0.0;
 
   uint32_t epoch_ = 0;
   int64_t batch_ = 0;      // next of the epoch
   int64_t next_step_ = 0;  // since training began
   int64_t launched_ = 0;   // by this object
-  unsigned seen_ = 0;      // of the report's steps
-  int64_t first_bad_step_ = -1;
-  BatchMetrics returned_;  // of the epoch
-  StepSeconds phase_seconds_;
+  StepSeconds phase_seconds_{.communication = 0.0, .exposed_communication = 0.0};
   int64_t sampled_ = 0;       // marked steps in phase_seconds_
   int64_t marked_step_ = -1;  // the one under way
 };

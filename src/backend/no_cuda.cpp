@@ -39,6 +39,10 @@ GpuMemory gpu_memory(int) {
   throw not_built().error();
 }
 
+double gpu_clock_mhz(int) {
+  throw not_built().error();
+}
+
 std::unique_ptr<Backend> make_cuda_backend(int) {
   throw not_built().error();
 }

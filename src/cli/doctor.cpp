@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "comm/device_group.h"
 #include "report/format.h"
 
 namespace lockstep::cli {
@@ -179,6 +180,7 @@ std::vector<Finding> examine(const Machine& machine, const std::string& out) {
       judge_disk(out),
       judge_cuda(survey_gpus()),
   };
+  if (survey_gpus().built) findings.push_back(judge_nccl(nccl_version(), survey_gpus()));
   for (const Gpu& gpu : survey_gpus().gpus) {
     for (Finding& finding : examine_gpu(gpu)) findings.push_back(std::move(finding));
   }

@@ -39,11 +39,14 @@ Finding judge_disk(const std::string& folder);
 // Of GPUs (doctor_gpus.cpp): the build, the driver and what they find; then, of each GPU, whether
 // kernels run on it, its memory, and how far its times can be trusted.
 Finding judge_cuda(const GpuSurvey& survey);
+// `version`: empty where this build has none.
+Finding judge_nccl(const std::string& version, const GpuSurvey& survey);
 Finding judge_gpu(const Gpu& gpu, const GpuDiagnosis& diagnosis);
 Finding judge_gpu_memory(const Gpu& gpu, const GpuMemory& memory);
 Finding judge_gpu_sharing(const Gpu& gpu);
 Finding judge_ecc(const Gpu& gpu);
-Finding describe_clocks(const Gpu& gpu);
+// `measured`: at light work; 0: not measured.
+Finding judge_clocks(const Gpu& gpu, double measured_mhz);
 // Opens the GPU.
 std::vector<Finding> examine_gpu(const Gpu& gpu);
 

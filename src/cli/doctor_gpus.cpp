@@ -44,6 +44,19 @@ Finding judge_cuda(const GpuSurvey& survey) {
   return finding;
 }
 
+// One GPU needs no NCCL.
+Finding judge_nccl(const std::string& version, const GpuSurvey& survey) {
+  Finding finding{"NCCL", Verdict::pass, version, {}, {}, {}};
+  if (!version.empty()) return finding;
+  finding.detail = "not in this build: training runs on one GPU at most";
+  if (survey.gpus.size() < 2) return finding;
+  finding.verdict = Verdict::warn;
+  finding.remedy =
+      "install libnccl-dev, or the Python package nvidia-nccl-cu12, and build again: "
+      "cmake says where it looks";
+  return finding;
+}
+
 Finding judge_gpu(const Gpu& gpu, const GpuDiagnosis& diagnosis) {
   Finding finding{named(gpu, ""),
                   Verdict::pass,
@@ -92,29 +105,52 @@ Finding judge_gpu_sharing(const Gpu& gpu) {
 Finding judge_ecc(const Gpu& gpu) {
   Finding finding{named(gpu, "ECC"), Verdict::pass, "on", {}, {}, {}};
   if (!gpu.ecc) finding.detail = "the driver does not say";
-  if (gpu.ecc && !*gpu.ecc) finding.detail = "off, or not in this model: bit errors go unseen";
+  if (!gpu.ecc || *gpu.ecc) return finding;
+  const bool consumer = gpu.name.find("GeForce") != std::string::npos;
+  finding.detail =
+      consumer ? "not in this model: bit errors go unseen" : "off: bit errors go unseen";
+  if (!consumer) {
+    finding.verdict = Verdict::warn;
+    finding.remedy = fmt::format("sudo nvidia-smi -i {} -e 1, and restart the machine", gpu.pci);
+  }
   return finding;
 }
 
-Finding describe_clocks(const Gpu& gpu) {
-  return {named(gpu, "clocks"),
-          Verdict::pass,
-          fmt::format("at most {}, memory {}", gigahertz(gpu.clock_mhz),
-                      gigahertz(gpu.memory_clock_mhz)),
-          {},
-          {},
-          {}};
+Finding judge_clocks(const Gpu& gpu, double measured_mhz) {
+  constexpr double kLeastFraction = 0.7;
+  Finding finding{named(gpu, "clocks"),
+                  Verdict::pass,
+                  fmt::format("at most {}, memory {}", gigahertz(gpu.clock_mhz),
+                              gigahertz(gpu.memory_clock_mhz)),
+                  {},
+                  {},
+                  {}};
+  if (measured_mhz <= 0) return finding;
+  finding.detail = fmt::format("{:.2f} GHz at light work, {}", measured_mhz / 1e3, finding.detail);
+  finding.measured = measured_mhz;
+  if (gpu.clock_mhz <= 0) return finding;
+  finding.limit = kLeastFraction * gpu.clock_mhz;
+  if (measured_mhz < *finding.limit) {
+    finding.verdict = Verdict::warn;
+    finding.remedy = fmt::format(
+        "`nvidia-smi -i {0} -q -d PERFORMANCE,CLOCK` names what holds it back (heat, power, a "
+        "setting); `sudo nvidia-smi -i {0} -rgc` undoes a setting",
+        gpu.pci);
+  }
+  return finding;
 }
 
 std::vector<Finding> examine_gpu(const Gpu& gpu) {
   std::vector<Finding> findings = {judge_gpu_sharing(gpu)};
   const GpuDiagnosis diagnosis = gpu.prohibited ? GpuDiagnosis{} : probe_gpu(gpu.index);
   if (!gpu.prohibited) findings.insert(findings.begin(), judge_gpu(gpu, diagnosis));
+  double measured_mhz = 0;
   if (!gpu.prohibited && diagnosis.usable()) {
     findings.push_back(judge_gpu_memory(gpu, gpu_memory(gpu.index)));
+    if (!survey_gpus().emulated) measured_mhz = gpu_clock_mhz(gpu.index);
   }
   findings.push_back(judge_ecc(gpu));
-  findings.push_back(describe_clocks(gpu));
+  findings.push_back(judge_clocks(gpu, measured_mhz));
   return findings;
 }
 

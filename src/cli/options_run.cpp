@@ -101,6 +101,9 @@ std::vector<Option> mode_options() {
           "start (own until a GPU has tried it)",
           [](auto& s) -> auto& { return s.config.gemm; }),
       mode(
+          "grad-dtype", "fp32|bf16", "sync: gradients on their way between GPUs",
+          [](auto& s) -> auto& { return s.config.grad_dtype; }),
+      mode(
           "deterministic", "", "sync with W workers gives the bits of serial --accumulate W",
           [](auto& s) -> auto& { return s.config.deterministic; }),
       mode(

@@ -137,6 +137,12 @@ const Names<Gemm>& names_of(Gemm) {
   return names;
 }
 
+const Names<GradientType>& names_of(GradientType) {
+  static const Names<GradientType> names = {{"fp32", GradientType::fp32},
+                                            {"bf16", GradientType::bf16}};
+  return names;
+}
+
 const Names<Toggle>& names_of(Toggle) {
   static const Names<Toggle> names = {{"on", Toggle::on}, {"off", Toggle::off}};
   return names;

@@ -41,6 +41,7 @@ const Names<SparseInput>& names_of(SparseInput);
 const Names<DataPlacement>& names_of(DataPlacement);
 const Names<MpiTransport>& names_of(MpiTransport);
 const Names<Gemm>& names_of(Gemm);
+const Names<GradientType>& names_of(GradientType);
 
 template <class E>
 concept Named = std::is_enum_v<E> || std::is_same_v<E, bool>;

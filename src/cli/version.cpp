@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/session.h"
+#include "comm/device_group.h"
 #include "lockstep/device.h"
 #include "lockstep/process_group.h"
 #include "train/machine.h"
@@ -14,8 +15,10 @@ namespace {
 std::string devices_text() {
   const GpuSurvey& survey = survey_gpus();
   if (!survey.built) return "cpu (this build has no CUDA)";
-  return fmt::format("cpu; {}CUDA {}, code for {}", survey.emulated ? "emulated " : "",
-                     survey.runtime, survey.architectures);
+  const std::string nccl = nccl_version();
+  return fmt::format("cpu; {}CUDA {}, code for {}; {}", survey.emulated ? "emulated " : "",
+                     survey.runtime, survey.architectures,
+                     nccl.empty() ? "no NCCL" : "NCCL " + nccl);
 }
 
 }  // namespace

@@ -21,6 +21,11 @@ class BucketTuner {
   const std::vector<Range>& plan() const { return candidates_[current_].plan; }
   double bytes() const { return candidates_[current_].bytes; }
 
+  // For who measures on its own, one candidate after the other: how many there are, and the time of
+  // a step of the one that settle() chose last.
+  size_t candidates() const { return candidates_.size(); }
+  void record(double seconds) { candidates_[current_].seconds.push_back(seconds); }
+
   // After a step that took `seconds` here. True once: every worker then meets at a barrier, takes
   // over worker 0's fastest() and calls settle() with it.
   bool step_done(double seconds);

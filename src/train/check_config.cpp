@@ -153,9 +153,29 @@ void check_strategy_options(const Config& config, Strategy strategy) {
   }
 }
 
-// What belongs to CPU threads alone.
+// What belongs to CPU threads alone, or to GPUs.
 void check_gpu_options(const Config& config, Strategy strategy) {
+  if (config.grad_dtype != GradientType::fp32) {
+    refuse_elsewhere(strategy != Strategy::sync, "grad-dtype", strategy, "sync");
+    if (!names_gpus(config)) {
+      refuse("--grad-dtype bf16 without --device cuda: gradients between CPUs are float32",
+             "leave it out, or use --device cuda");
+    }
+    if (config.deterministic) {
+      refuse(
+          "--grad-dtype bf16 with --deterministic: it promises the bits of serial, which "
+          "rounded gradients do not give",
+          "leave out one of them");
+    }
+  }
   if (!names_gpus(config)) return;
+  const bool shared = config.update == UpdateKind::sliced || config.update == UpdateKind::factors;
+  if (shared || config.allreduce != AllReduceChoice::automatic) {
+    refuse(fmt::format("--{} with --device {}: GPUs share no memory, each has a replica and NCCL "
+                       "sums their gradients",
+                       shared ? "update" : "allreduce", config.device),
+           "leave it out, or use --device cpu");
+  }
   if (strategy == Strategy::hogwild) {
     refuse(fmt::format("--strategy hogwild with --device {}: its workers share one memory, which "
                        "GPUs do not",

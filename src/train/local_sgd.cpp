@@ -2,6 +2,7 @@
 #include <array>
 
 #include "backend/vector_ops.h"
+#include "train/averaging.h"
 #include "train/strategies.h"
 
 namespace lockstep {
@@ -54,16 +55,6 @@ class Averager {
   int64_t own_samples_ = 0, all_samples_ = 0, batches_ = 0;
 };
 
-bool average_is_due(const SyncEvery& every, const GlobalBatch& batch, int64_t batches) {
-  if (batch.checkpoint_due) return true;
-  switch (every.kind) {
-    case SyncEvery::Kind::steps: return batch.last_in_epoch || batches >= every.steps;
-    case SyncEvery::Kind::epoch: return batch.last_in_epoch;
-    case SyncEvery::Kind::end: return false;
-  }
-  return false;
-}
-
 // One-shot averaging (`--sync-every end`) evaluates the mean of the replicas at an epoch's end and
 // goes on from each worker's own.
 void end_epoch_on_average(Worker& worker, Averager averager, SyncState sync_state, bool last) {
@@ -79,6 +70,8 @@ void end_epoch_on_average(Worker& worker, Averager averager, SyncState sync_stat
 }  // namespace
 
 void train_local_sgd(Run& run, int rank) {
+  if (run.devices) return train_local_sgd_on_gpus(run, rank);
+  if (run.resolved.device.on_gpu()) return train_serial(run, rank);  // one: nothing to average
   Worker worker(run, rank, Weights::own, State::own);
   const std::unique_ptr<Communicator> communicator = run.communicator(rank);
   Averager averager(worker, *communicator);

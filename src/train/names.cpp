@@ -189,6 +189,10 @@ const char* to_string(Gemm gemm) {
   return "own";
 }
 
+const char* to_string(GradientType type) {
+  return type == GradientType::bf16 ? "bf16" : "fp32";
+}
+
 const char* to_string(LinearProduct product) {
   switch (product) {
     case LinearProduct::forward: return "forward";

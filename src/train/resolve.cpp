@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/device_group.h"
 #include "lockstep/config.h"
 #include "lockstep/error.h"
 #include "train/check_config.h"
@@ -82,6 +83,12 @@ void choose_communication(Resolved& resolved) {
   if (config.update == UpdateKind::automatic) {
     if (config.allreduce != AllReduceChoice::automatic) {
       resolved.update = UpdateKind::replicas;
+  if (resolved.ranks > 1) {
+    throw Error(ErrorKind::device,
+                fmt::format("--device {} in {} ranks is not in this version yet", config.device,
+                            resolved.ranks),
+                "start one process and use --workers, a GPU each; or --device cpu");
+  }
     } else if (config.bucket_mb || config.overlap == Toggle::off || config.accumulate > 1) {
       resolved.update = UpdateKind::sliced;
     }
@@ -94,16 +101,15 @@ void choose_communication(Resolved& resolved) {
   }
 }
 
-// What GPUs will do in a later version.
-void check_gpu_support(const Config& config, const Resolved& resolved) {
+// GPUs share no memory: a replica each, and NCCL's all-reduce.
+void choose_gpu_communication(const Config& config, Resolved& resolved) {
   if (!resolved.device.on_gpu()) return;
-  const auto refuse = [&](const std::string& what) {
+  resolved.update = UpdateKind::replicas;
+  if (resolved.workers > 1 && nccl_version().empty()) {
     throw Error(ErrorKind::device,
-                fmt::format("{} with --device {} is not in this version yet", what, config.device),
-                "train on one GPU with --strategy serial, or on the CPU: --device cpu");
-  };
-  if (resolved.strategy != Strategy::serial) {
-    refuse(fmt::format("--strategy {}", to_string(resolved.strategy)));
+                fmt::format("--workers {} with --device {}: this build has no NCCL",
+                            resolved.workers, config.device),
+                "install NCCL (libnccl-dev) and build again, or train on one GPU");
   }
 }
 
@@ -128,7 +134,7 @@ Resolved resolve(const Config& config, int64_t train_samples, ProcessGroup& proc
   choose_learning_rate_scale(resolved);
   choose_communication(resolved);
   resolved.device = choose_device(config.device, config.workers);
-  check_gpu_support(config, resolved);
+  choose_gpu_communication(config, resolved);
   const GpuSurvey survey = resolved.device.on_gpu() ? survey_gpus() : GpuSurvey{};
   const GemmChoice gemm = choose_gemm(config, resolved.device, survey);
   resolved.gemm = gemm.gemm;

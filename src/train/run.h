@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/relaxed_ops.h"
+#include "comm/device_group.h"
 #include "comm/gradient_reducer.h"
 #include "comm/stopwatch.h"
 #include "comm/thread_group.h"
@@ -57,6 +58,7 @@ struct Run {
   UpdateKind update;  // resolved.update, chosen for the model where that leaves it open
   ThreadGroup group;  // of the workers that share memory
   StopGate gate;
+  std::unique_ptr<DeviceGroup> devices;  // where several GPUs train
   // By messages: ranks have agreed to stop before the coming step.
   std::atomic<bool> stop_agreed{false};
   // To pin threads to: those of this process's worker i are [i T, (i + 1) T) for T threads a

@@ -77,15 +77,22 @@ std::string bucket_name(const Run& run) {
   return run.config.bucket_mb ? size : size + " (auto)";
 }
 
+// GPUs send each other slices, fold them in rank order and gather, where NCCL's own order of sums
+// would not do.
+std::string all_reduce_name(const Run& run) {
+  if (!run.resolved.device.on_gpu()) return to_string(run.allreduce());
+  return run.config.deterministic ? "nccl, folded in rank order" : "nccl";
+}
+
 void add_strategy_options(const Run& run, RunResult& result) {
   const Config& config = run.config;
   auto& options = result.strategy_options;
   if (run.resolved.strategy == Strategy::sync) {
     options.emplace_back("update", to_string(run.update));
-    if (run.update == UpdateKind::replicas) {
-      options.emplace_back("allreduce", to_string(run.allreduce()));
-    }
-    if (run.update != UpdateKind::factors) {
+    if (run.update == UpdateKind::replicas) options.emplace_back("allreduce", all_reduce_name(run));
+    if (run.devices) options.emplace_back("grad_dtype", to_string(config.grad_dtype));
+    const bool alone = run.resolved.device.on_gpu() && !run.devices;
+    if (run.update != UpdateKind::factors && !alone) {
       options.emplace_back("overlap", config.overlap == Toggle::on ? "on" : "off");
       options.emplace_back("bucket_mb", bucket_name(run));
     }
@@ -94,7 +101,7 @@ void add_strategy_options(const Run& run, RunResult& result) {
     options.emplace_back("sync_every", to_string(config.sync_every));
     options.emplace_back("sync_state",
                          config.sync_state == SyncState::average ? "average" : "private");
-    options.emplace_back("allreduce", to_string(run.allreduce()));
+    options.emplace_back("allreduce", all_reduce_name(run));
   }
   if (run.resolved.ranks > 1 && !run.resolved.device.on_gpu()) {
     options.emplace_back("mpi_transport", run.by_messages() ? "messages" : "shared");

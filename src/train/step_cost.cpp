@@ -21,8 +21,12 @@ std::optional<StepCost> step_cost(const Resolved& resolved, const Dataset& datas
       backend->compile(model, layout, dataset.normalization, memory, step_options(resolved));
   EpochStep* const epochs = step->epoch_step();
   if (!epochs) return std::nullopt;
-  epochs->prepare(
-      {.data = &dataset.train, .sampler = &sampler, .global_batch = resolved.global_batch});
+  EpochJob job;
+  job.data = &dataset.train;
+  job.sampler = &sampler;
+  job.global_batch = resolved.global_batch;
+  job.world_size = resolved.workers;
+  epochs->prepare(job);
   return epochs->cost();
 }
 

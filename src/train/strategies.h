@@ -16,6 +16,10 @@ void train_sync(Run& run, int rank);
 // The same where workers exchange factors instead of gradients (lockstep::FactorStep).
 void train_on_factors(Run& run, int rank);
 
+// Both on several GPUs.
+void train_sync_on_gpus(Run& run, int rank);
+void train_local_sgd_on_gpus(Run& run, int rank);
+
 // Lock-free shared weights (Niu, Recht, Re, Wright 2011, "HOGWILD!").
 void train_hogwild(Run& run, int rank);
 

@@ -82,6 +82,8 @@ void train_replicas(Run& run, int rank) {
 }  // namespace
 
 void train_sync(Run& run, int rank) {
+  if (run.devices) return train_sync_on_gpus(run, rank);
+  if (run.resolved.device.on_gpu()) return train_serial(run, rank);  // one: nothing to sum
   switch (run.update) {
     case UpdateKind::factors: return train_on_factors(run, rank);
     case UpdateKind::replicas: return train_replicas(run, rank);

@@ -6,6 +6,7 @@
 
 #include "comm/stopwatch.h"
 #include "lockstep/error.h"
+#include "train/gpu_team.h"
 #include "train/processors.h"
 #include "train/run.h"
 #include "train/run_result.h"
@@ -68,7 +69,8 @@ std::vector<int> workers_processors(const Run& run) {
 void warn_of_sharing(const Run& run, size_t processors) {
   const auto workers = static_cast<size_t>(run.local_workers) * run.processes.neighbours().size();
   const size_t threads = workers * static_cast<size_t>(run.config.threads);
-  if (!run.observer.on_warning || threads <= processors) return;
+  const bool on_gpus = run.resolved.device.on_gpu();  // a thread only drives one
+  if (!run.observer.on_warning || on_gpus || threads <= processors) return;
   run.observer.on_warning(
       fmt::format("{} {} share {} processors: they take turns, and no speedup can be expected",
                   threads, threads == workers ? "workers" : "threads", processors));
@@ -104,6 +106,7 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
   set_start(run, resume);
   warn_of_sharing(run, static_cast<size_t>(usable.shared));
   run.created = start;
+  run.devices = make_device_group(run);
   const int first_place = run.place(run.first_worker);
   run_team(run.group, {first_place, run.local_workers}, workers_processors(run),
            [&](int place) { run_strategy(run, run.first_worker + place - first_place); });

@@ -8,6 +8,7 @@
 
 #include "lockstep/error.h"
 #include "train/denormals.h"
+#include "train/divergence.h"
 #include "train/gemm_choice.h"
 #include "train/processors.h"
 #include "train/step_options.h"
@@ -100,9 +101,11 @@ std::vector<UpdateScalars> Worker::epoch_scalars() const {
 }
 
 EpochJob Worker::epoch_job() const {
-  return {.data = &run_.dataset.train,
-          .sampler = &run_.sampler,
-          .global_batch = run_.resolved.global_batch};
+  EpochJob job;
+  job.data = &run_.dataset.train;
+  job.sampler = &run_.sampler;
+  job.global_batch = run_.resolved.global_batch;
+  return job;
 }
 
 EpochPlan Worker::epoch_plan(std::span<const UpdateScalars> scalars) const {
@@ -180,15 +183,15 @@ void Worker::fill_batch(IndexRange positions) {
 void Worker::count(const BatchMetrics& metrics) {
   epoch_metrics_ += metrics;
   if (std::isfinite(metrics.loss)) return;
-  const EpochStep* behind = step_->epoch_step();
-  const int64_t bad = behind ? behind->first_bad_step() : batch_.global_step;
-  throw Error(ErrorKind::diverged,
-              fmt::format("training diverged: the loss is {} at step {} of epoch {} (global step "
-                          "{}, learning rate {:g})",
-                          std::isnan(metrics.loss) ? "not a number" : "infinite",
-                          bad % run_.steps_per_epoch + 1, bad / run_.steps_per_epoch + 1, bad + 1,
-                          run_.schedule.at(bad)),
-              "use a smaller --lr, a --warmup-epochs, or --normalize standard");
+  EpochStep* behind = step_->epoch_step();
+  const int64_t step = behind ? behind->first_bad_step() : batch_.global_step;
+  const BadStep bad{.step = step,
+                    .steps_per_epoch = run_.steps_per_epoch,
+                    .loss = metrics.loss,
+                    .learning_rate = run_.schedule.at(step)};
+  // Other steps have gone on to update the weights.
+  if (!behind) throw diverged(bad);
+  throw diverged(bad, weights_in_words(run_.layout, behind->summarize_weights()));
 }
 
 void Worker::record_step_time() {

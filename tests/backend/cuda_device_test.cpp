@@ -31,6 +31,12 @@ TEST_F(CudaDevice, RunsTheProbe) {
   EXPECT_LE(memory.free, memory.total);
 }
 
+TEST_F(CudaDevice, RunsAtNoMoreThanItsHighestClock) {
+  const double measured = gpu_clock_mhz(0);
+  EXPECT_GT(measured, 0.0);
+  EXPECT_LE(measured, 1.02 * survey_gpus().gpus[0].clock_mhz);
+}
+
 TEST_F(CudaDevice, IsChosenByName) {
   const DeviceChoice choice = choose_device("cuda:0", 1);
   EXPECT_EQ(choice.gpus, std::vector<int>{0});

@@ -36,8 +36,13 @@ class CudaLinearTest : public DeviceTest {
     const LinearNetwork network{
         {{sizes.inputs, sizes.outputs, Activation::none}}, sizes.batch, precision};
     auto ops = gemm == Gemm::own ? make_own_linear(network) : make_cublas_linear(network);
-    ops->prepare(sizes.batch);
+    prepare(*ops, sizes.batch);
     return ops;
+  }
+  // Whatever the stream of the passes.
+  static void prepare(LinearOps& ops, int rows) {
+    ops.prepare(rows, new_stream());
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   }
 
   template <class Check>
@@ -164,6 +169,7 @@ void expect_weight_gradient(const LinearSizes& sizes, const Variant& variant, Li
   const TestRows none = empty_rows(sizes.outputs, sizes.inputs);
   const TestRows none_bias = empty_rows(1, sizes.outputs);
   float *dw = on_device(none.values), *db = on_device(none_bias.values);
+  ops.begin_step();
   ops.backward_weight({.batch = sizes.batch,
                        .inputs = sizes.inputs,
                        .outputs = sizes.outputs,
@@ -219,12 +225,73 @@ TEST_F(CudaLinearTest, AnEmptyBatchHasGradientsOfZero) {
   for (const Gemm gemm : {Gemm::own, Gemm::cublas}) {
     const LinearSizes sizes{0, 6, 19};
     const auto ops = make(gemm, {8, sizes.inputs, sizes.outputs}, Precision::bf16);
-    ops->prepare(0);
+    prepare(*ops, 0);
     ops->forward({.batch = 0, .inputs = sizes.inputs, .outputs = sizes.outputs}, new_stream());
     ops->backward_input({.batch = 0, .inputs = sizes.inputs, .outputs = sizes.outputs},
                         new_stream());
     expect_weight_gradient(sizes, {gemm, Precision::bf16, Activation::none, false}, *ops, 0,
                            sizes.outputs);
+  }
+}
+
+// A step's passes over one layer: three products of two operands each.
+TEST_F(CudaLinearTest, UnderBf16EachOperandIsCopiedOnceAStep) {
+  const auto count = testing::launches_seen();
+  if (!count || !testing::has_tensor_cores()) GTEST_SKIP() << "only the emulator counts launches";
+  const LinearSizes sizes{11, 6, 19};
+  const auto ops = make(Gemm::cublas, sizes, Precision::bf16);
+  TestRows x = rows_of(sizes.batch, sizes.inputs, 1);
+  const TestRows w = weight_of(sizes), dy = rows_of(sizes.batch, sizes.outputs, 2);
+  const DeviceRows<float> x_there = on_device(x);
+  const DeviceRows<float> y = on_device(rows_of(sizes.batch, sizes.outputs, 4));
+  const LinearForward forward{.batch = sizes.batch,
+                              .inputs = sizes.inputs,
+                              .outputs = sizes.outputs,
+                              .x = {x_there.data, x_there.stride},
+                              .weight = on_device(w.values),
+                              .bias = on_device(std::vector<float>(sizes.outputs)),
+                              .y = y};
+  const LinearBackwardInput input{.batch = sizes.batch,
+                                  .inputs = sizes.inputs,
+                                  .outputs = sizes.outputs,
+                                  .dy = input_on_device(dy),
+                                  .weight = forward.weight,
+                                  .x = forward.x,
+                                  .dx = on_device(rows_of(sizes.batch, sizes.inputs, 5))};
+  const LinearBackwardWeight weight{.batch = sizes.batch,
+                                    .inputs = sizes.inputs,
+                                    .outputs = sizes.outputs,
+                                    .first_unit = 0,
+                                    .units = sizes.outputs,
+                                    .dy = input.dy,
+                                    .x = forward.x,
+                                    .dweight = on_device(w.values),
+                                    .dbias = on_device(std::vector<float>(sizes.outputs))};
+  cudaStream_t stream = new_stream();
+  const auto launches = [&](const auto& pass) {
+    const long before = *testing::launches_seen();
+    pass();
+    return *testing::launches_seen() - before;
+  };
+  for (int step = 0; step < 2; ++step) {
+    ops->begin_step();
+    EXPECT_EQ(launches([&] { ops->forward(forward, stream); }), 3) << "x, w and the product";
+    EXPECT_EQ(launches([&] { ops->backward_input(input, stream); }), 2) << "dy and the product";
+    EXPECT_EQ(launches([&] { ops->backward_weight(weight, stream); }), 2)
+        << "sums of columns and the product";
+    // The next step finds other values in the same place.
+    if (step == 0) {
+      const float before = from_device(y, rows_of(sizes.batch, sizes.outputs, 4)).at(0, 0);
+      for (float& value : x.values) value *= 2;
+      ASSERT_EQ(cudaMemcpy(x_there.data - x.lead(), x.values.data(),
+                           x.values.size() * sizeof(float), cudaMemcpyHostToDevice),
+                cudaSuccess);
+      ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+      ops->begin_step();
+      ops->forward(forward, stream);
+      EXPECT_NEAR(from_device(y, rows_of(sizes.batch, sizes.outputs, 4)).at(0, 0), 2 * before,
+                  1e-5);
+    }
   }
 }
 
@@ -236,7 +303,7 @@ TEST_F(CudaLinearTest, OwnKernelsHaveMemoryForBatchesSmallerThanTheLargest) {
   ASSERT_EQ(linear_backward_weight_workspace(large.batch, large.inputs, large.outputs), 0U);
   ASSERT_GT(linear_forward_workspace(small.batch, small.inputs, small.outputs), 0U);
   const auto ops = make(Gemm::own, large, Precision::fp32);
-  ops->prepare(small.batch);
+  prepare(*ops, small.batch);
   const TestRows x = rows_of(small.batch, small.inputs, 1), w = weight_of(small);
   const TestRows form = rows_of(small.batch, small.outputs, 4);
   const DeviceRows<float> y = on_device(form);
@@ -285,7 +352,10 @@ TEST_F(CudaLinearTest, EachProductIsMeasuredOnceAndTheFasterTaken) {
 class Recorder final : public LinearOps {
  public:
   Recorder(std::string name, std::vector<std::string>& log) : name_(std::move(name)), log_(log) {}
-  void prepare(int rows) override { log_.push_back(name_ + " prepare " + std::to_string(rows)); }
+  void prepare(int rows, cudaStream_t) override {
+    log_.push_back(name_ + " prepare " + std::to_string(rows));
+  }
+  void begin_step() override { log_.push_back(name_ + " step"); }
   void forward(LinearForward, cudaStream_t) override { log_.push_back(name_ + " forward"); }
   void backward_input(LinearBackwardInput, cudaStream_t) override {
     log_.push_back(name_ + " input");
@@ -308,15 +378,17 @@ TEST_F(CudaLinearTest, EachProductRunsByTheImplementationChosenForIt) {
   std::vector<std::string> log;
   const auto ops = make_mixed_linear(std::make_unique<Recorder>("own", log),
                                      std::make_unique<Recorder>("cublas", log), products);
-  ops->prepare(7);
+  ops->prepare(7, nullptr);
+  ops->begin_step();
   for (const int outputs : {20, 3}) {
     ops->forward({.inputs = 20, .outputs = outputs}, nullptr);
     ops->backward_input({.inputs = 20, .outputs = outputs}, nullptr);
     ops->backward_weight({.inputs = 20, .outputs = outputs}, nullptr);
   }
-  EXPECT_EQ(log, (std::vector<std::string>{"own prepare 7", "cublas prepare 7", "cublas forward",
-                                           "own input", "own weight", "own forward", "cublas input",
-                                           "cublas weight"}));
+  EXPECT_EQ(
+      log, (std::vector<std::string>{"own prepare 7", "cublas prepare 7", "own step", "cublas step",
+                                     "cublas forward", "own input", "own weight", "own forward",
+                                     "cublas input", "cublas weight"}));
 }
 
 }  // namespace

@@ -181,12 +181,68 @@ TEST(EmulatedDevice, IsComparedWithOneThreadAndTheBestCpu) {
   EXPECT_TRUE(document["machine"].contains("nvidia_driver"));
 }
 
-TEST(EmulatedDevice, SeveralOfThemAreRefusedHonestly) {
-  const ProcessResult result = run_program(
-      {"train", "--device", "cuda", "--workers", "2", "--json"}, {"LOCKSTEP_EMULATOR_DEVICES=2"});
-  EXPECT_EQ(result.exit_code, kDeviceError);
-  EXPECT_THAT(result.document()["error"]["message"].get<std::string>(),
-              HasSubstr("not in this version yet"));
+const Words kFour = {"LOCKSTEP_EMULATOR_DEVICES=4"};
+
+Words train_on_four(const Words& more) {
+  Words words = {"train",    "--device", "cuda",      "--workers", "4",       "--hidden", "16",
+                 "--epochs", "1",        "--samples", "256",       "--quiet", "--json"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST(EmulatedDevice, SeveralOfThemTrainTogether) {
+  const ProcessResult sync =
+      run_program(train_on_four({"--bucket-mb", "0.002", "--grad-dtype", "bf16"}), kFour);
+  ASSERT_EQ(sync.exit_code, 0) << sync.err;
+  EXPECT_THAT(schema_errors(sync.document()), IsEmpty());
+  const auto run = sync.document()["runs"][0];
+  EXPECT_EQ(run["name"], "sync:4@cuda");
+  EXPECT_EQ(run["strategy_options"]["bucket_mb"], "0.002");
+  EXPECT_EQ(run["strategy_options"]["grad_dtype"], "bf16");
+  EXPECT_EQ(run["strategy_options"]["overlap"], "on");
+  EXPECT_EQ(run["workers_time"].size(), 4U);
+  EXPECT_GT(run["communication"]["calls"], 0);
+  EXPECT_GT(run["communication"]["wire_bytes"], run["communication"]["bytes"]);
+  EXPECT_GT(run["time"]["communication"], 0.0);
+  EXPECT_GE(run["time"]["exposed_communication"], 0.0);
+  const ProcessResult local =
+      run_program(train_on_four({"--strategy", "local-sgd", "--sync-every", "2"}), kFour);
+  ASSERT_EQ(local.exit_code, 0) << local.err;
+  EXPECT_EQ(local.document()["runs"][0]["name"], "local-sgd:4:2@cuda");
+  EXPECT_THAT(run_program({"--version"}, kFour).out, HasSubstr("NCCL 2."));
+  EXPECT_THAT(run_program({"doctor"}, kFour).out, HasSubstr("NCCL"));
+}
+
+TEST(EmulatedDevice, WhatSeveralOfThemCannotDoIsAUsageError) {
+  for (const Words& words : std::vector<Words>{{"--strategy", "hogwild"},
+                                               {"--strategy", "serial"},
+                                               {"--update", "sliced"},
+                                               {"--allreduce", "ring"},
+                                               {"--strategy", "local-sgd", "--bucket-mb", "1"},
+                                               {"--strategy", "local-sgd", "--grad-dtype", "bf16"},
+                                               {"--deterministic", "--grad-dtype", "bf16"}}) {
+    const ProcessResult result = run_program(train_on_four(words), kFour);
+    EXPECT_EQ(result.exit_code, 2) << words[1];
+    EXPECT_FALSE(result.document()["error"]["remedy"].get<std::string>().empty()) << words[1];
+  }
+}
+
+// NCCL's error, a sum that never comes, a rank that does not arrive, a GPU that fails.
+TEST(EmulatedDevice, SeveralOfThemEndTogether) {
+  constexpr int kCommunicationError = 5;
+  const auto ended = [](const std::string& fault, const Words& more) {
+    const ProcessResult result =
+        run_program(train_on_four(more), {kFour[0], fault, "LOCKSTEP_EMULATOR_FAULT_RANK=2"});
+    return std::pair(result.exit_code, result.document()["error"]["message"].get<std::string>());
+  };
+  using ::testing::Pair;
+  EXPECT_THAT(ended("LOCKSTEP_EMULATOR_FAIL_COLLECTIVE=2", {}),
+              Pair(kCommunicationError, HasSubstr("NCCL failed")));
+  EXPECT_THAT(ended("LOCKSTEP_EMULATOR_HOLD_COLLECTIVE=2", {"--comm-timeout", "2"}),
+              Pair(kCommunicationError, HasSubstr("has waited 2.0 s")));
+  EXPECT_THAT(ended("LOCKSTEP_EMULATOR_FAIL_INIT=0", {}), Pair(kCommunicationError, HasSubstr("")));
+  EXPECT_THAT(ended("LOCKSTEP_EMULATOR_FAIL_KERNEL=80", {}),
+              Pair(kDeviceError, HasSubstr("illegal memory access")));
 }
 
 TEST(EmulatedDevice, IsNotTakenByAuto) {
@@ -277,6 +333,27 @@ TEST(EmulatedDevice, DryRunCountsWhatAStepDoes) {
   EXPECT_TRUE(run_program({"train", "--device", "cpu", "--dry-run", "--json"}, {})
                   .document()["dry_run"]["gpu_step"]
                   .is_null());
+}
+
+// Gather, two layers, the last with the loss, two input gradients, all weights; dropout of the
+// input and another layer.
+TEST(EmulatedDevice, HasFewStagesInAStepOfASmallBatch) {
+  const auto kernels = [](const Words& job) {
+    Words words = {"train",
+                   "--device",
+                   "cuda",
+                   "--dry-run",
+                   "--json",
+                   "--data",
+                   "synthetic:n=1000,d=784,classes=10"};
+    words.insert(words.end(), job.begin(), job.end());
+    const ProcessResult result = run_program(words, {"LOCKSTEP_EMULATOR_MULTIPROCESSORS=132"});
+    return result.document()["dry_run"]["gpu_step"]["kernels"].get<int>();
+  };
+  EXPECT_EQ(kernels({"--model", "mlp", "--hidden", "256,128", "--batch-size", "256"}), 7);
+  EXPECT_EQ(kernels({"--model", "mlp", "--hidden", "512,256,128", "--dropout", "0.2", "--optimizer",
+                     "adam", "--lr", "0.001", "--batch-size", "32"}),
+            9);
 }
 
 }  // namespace

@@ -90,6 +90,27 @@ TEST(Doctor, wants_a_gpu_that_processes_may_use) {
   expect(judge_gpu_sharing(gpu), Verdict::fail);
 }
 
+TEST(Doctor, wants_a_gpu_that_sees_bit_errors_where_it_can) {
+  Gpu gpu = good_gpu();
+  expect(judge_ecc(gpu), Verdict::pass);
+  gpu.ecc = false;
+  expect(judge_ecc(gpu), Verdict::warn);
+  gpu.name = "NVIDIA GeForce RTX 4090";
+  expect(judge_ecc(gpu), Verdict::pass);
+  gpu.ecc = std::nullopt;
+  expect(judge_ecc(gpu), Verdict::pass);
+}
+
+TEST(Doctor, wants_a_gpu_that_nothing_slows_down) {
+  Gpu gpu = good_gpu();
+  gpu.clock_mhz = 1980;
+  expect(judge_clocks(gpu, 0), Verdict::pass);
+  expect(judge_clocks(gpu, 1755), Verdict::pass);
+  expect(judge_clocks(gpu, 1200), Verdict::warn);
+  gpu.clock_mhz = 0;
+  expect(judge_clocks(gpu, 1200), Verdict::pass);
+}
+
 TEST(Doctor, tells_a_build_without_cuda_from_a_machine_without_gpus) {
   GpuSurvey survey;
   survey.diagnosis = {GpuProblem::not_built, "this build has no CUDA support", "build it"};

@@ -57,6 +57,8 @@ bool pretend_multiprocessors(int count);
 bool pretend_capability(int major, int minor);
 // Drops the k-th wait for an event from now on; -1: none. False on a GPU, which drops none.
 bool drop_event_wait(long k);
+// Makes so many new devices on the emulator. On GPUs: whether there are so many.
+bool renew_devices(int count);
 // Whether ThreadSanitizer watches the device's threads, which makes them slow.
 bool under_thread_sanitizer();
 // Kernels launched so far; nothing on a GPU, which does not count.

@@ -53,6 +53,11 @@ bool drop_event_wait(long k) {
   return true;
 }
 
+bool renew_devices(int count) {
+  emulator::reset(count);
+  return true;
+}
+
 bool under_thread_sanitizer() {
   return emulator::under_thread_sanitizer();
 }

@@ -70,6 +70,12 @@ bool drop_event_wait(long) {
   return false;
 }
 
+bool renew_devices(int count) {
+  if (!why_no_device().empty()) return false;
+  renew_device();
+  return static_cast<int>(survey_gpus().gpus.size()) >= count;
+}
+
 bool under_thread_sanitizer() {
   return false;
 }

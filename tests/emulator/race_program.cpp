@@ -6,8 +6,8 @@
 #include <map>
 #include <string>
 
-#include "fixture.h"
 #include "kernels/device.h"
+#include "nccl_fixture.h"
 
 namespace lockstep::test {
 
@@ -109,6 +109,68 @@ void read_device_memory_on_host() {
   std::printf("%g\n", static_cast<double>(values[3]));
 }
 
+// Two ranks: compute streams that make a gradient, side streams that reduce it, compute streams
+// that use the sum. With the event waits of a right step, or without one of them.
+void reduce_gradients(bool waits_before, bool waits_after) {
+  emulator::reset(2);
+  ncclComm_t comms[2];
+  check(ncclCommInitAll(comms, 2, nullptr), "ncclCommInitAll");
+  check(ncclGroupStart(), "ncclGroupStart");
+  cudaStream_t compute[2], side[2];
+  float* gradients[2];
+  for (int device = 0; device < 2; ++device) {
+    check(cudaSetDevice(device), "cudaSetDevice");
+    compute[device] = new_stream();
+    side[device] = new_stream();
+    gradients[device] = on_device(std::vector<float>(64, 1.0F));
+    launch({.grid = 2, .block = 32, .stream = compute[device]}, axpy, 64, 1.0F, gradients[device],
+           gradients[device]);
+    if (waits_before) join(compute[device], side[device]);
+    check(ncclAllReduce(gradients[device], gradients[device], 64, ncclFloat32, ncclSum,
+                        comms[device], side[device]),
+          "ncclAllReduce");
+  }
+  check(ncclGroupEnd(), "ncclGroupEnd");
+  for (int device = 0; device < 2; ++device) {
+    check(cudaSetDevice(device), "cudaSetDevice");
+    if (waits_after) join(side[device], compute[device]);
+    launch({.grid = 2, .block = 32, .stream = compute[device]}, axpy, 64, 1.0F, gradients[device],
+           gradients[device]);
+  }
+  for (int device = 0; device < 2; ++device) {
+    check(cudaSetDevice(device), "cudaSetDevice");
+    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  }
+}
+
+// Rank 1 writes, the ranks meet, and rank 0 reads what rank 1 has written. A broadcast from rank 0
+// gives that no order, an all-reduce does.
+void read_after_meeting(bool all_reduce) {
+  emulator::reset(2);
+  ncclComm_t comms[2];
+  check(ncclCommInitAll(comms, 2, nullptr), "ncclCommInitAll");
+  cudaStream_t streams[2];
+  float *values[2], *met[2];
+  for (int device = 0; device < 2; ++device) {
+    check(cudaSetDevice(device), "cudaSetDevice");
+    streams[device] = new_stream();
+    values[device] = on_device(std::vector<float>(64, 1.0F));
+    met[device] = on_device(std::vector<float>(1, 1.0F));
+  }
+  launch({.grid = 2, .block = 32, .stream = streams[1]}, axpy, 64, 1.0F, values[1], values[1]);
+  check(ncclGroupStart(), "ncclGroupStart");
+  for (int rank = 0; rank < 2; ++rank) {
+    check(all_reduce
+              ? ncclAllReduce(met[rank], met[rank], 1, ncclFloat32, ncclSum, comms[rank],
+                              streams[rank])
+              : ncclBroadcast(met[rank], met[rank], 1, ncclFloat32, 0, comms[rank], streams[rank]),
+          "a collective");
+  }
+  check(ncclGroupEnd(), "ncclGroupEnd");
+  check(cudaSetDevice(0), "cudaSetDevice");
+  launch({.grid = 2, .block = 32, .stream = streams[0]}, axpy, 64, 1.0F, values[1], values[0]);
+}
+
 template <class... Parameters, class... Arguments>
 void run(unsigned grid, std::size_t shared_bytes, void (*kernel)(Parameters...),
          Arguments... arguments) {
@@ -116,6 +178,9 @@ void run(unsigned grid, std::size_t shared_bytes, void (*kernel)(Parameters...),
   launch({.grid = grid, .block = 32, .stream = stream, .shared_bytes = shared_bytes}, kernel,
          arguments...);
 }
+
+// All others free at the end.
+const std::string kNotFreed = "not_freed";
 
 const std::map<std::string, std::function<void()>>& cases() {
   static const std::map<std::string, std::function<void()>> all = {
@@ -142,9 +207,15 @@ const std::map<std::string, std::function<void()>>& cases() {
       {"dependent_launch_without_wait", [] { dependent_launch(false); }},
       {"synchronize", [] { read_pinned(true); }},
       {"no_synchronize", [] { read_pinned(false); }},
+      {"collective", [] { reduce_gradients(true, true); }},
+      {"no_wait_before_collective", [] { reduce_gradients(false, true); }},
+      {"no_wait_after_collective", [] { reduce_gradients(true, false); }},
+      {"all_reduce_orders_ranks", [] { read_after_meeting(true); }},
+      {"broadcast_orders_after_its_root_alone", [] { read_after_meeting(false); }},
       {"beyond_allocation", [] { run(1, 0, write_beyond, on_device<float>(32)); }},
       {"beyond_shared", [] { run(1, 128, write_beyond_shared, on_device<float>(1)); }},
       {"host_reads_device", read_device_memory_on_host},
+      {kNotFreed, [] { (void)on_device<float>(3); }},
   };
   return all;
 }
@@ -157,5 +228,6 @@ int main(int count, char** arguments) {
   lockstep::emulator::reset();
   lockstep::test::cases().at(arguments[1])();
   lockstep::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  if (arguments[1] != lockstep::test::kNotFreed) lockstep::emulator::reset();
   return 0;
 }

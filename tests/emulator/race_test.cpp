@@ -41,10 +41,19 @@ void expect_report(const std::string& name, const std::string& words) {
 }
 
 TEST(RaceTest, nothing_is_reported_of_what_is_right) {
-  for (const char* name : {"barrier", "event_wait", "dependent_launch", "synchronize"}) {
+  for (const char* name : {"barrier", "event_wait", "dependent_launch", "synchronize", "collective",
+                           "all_reduce_orders_ranks"}) {
     const Ending ending = run_case(name);
     EXPECT_EQ(ending.code, 0) << name << ": " << ending.output;
   }
+}
+
+TEST(RaceTest, memory_that_is_not_freed_at_exit_is_an_error) {
+  constexpr int kNotFreed = 70;
+  const Ending ending = run_case("not_freed");
+  EXPECT_EQ(ending.code, kNotFreed) << ending.output;
+  EXPECT_NE(ending.output.find("not freed at exit: 12 bytes of device memory"), std::string::npos)
+      << ending.output;
 }
 
 TEST(RaceTest, thread_sanitizer_reports_races_of_kernels) {
@@ -63,6 +72,13 @@ TEST(RaceTest, thread_sanitizer_reports_missing_order_of_streams) {
   expect_report("dropped_event_wait", "data race");
   expect_report("dependent_launch_without_wait", "data race");
   expect_report("no_synchronize", "data race");
+}
+
+TEST(RaceTest, thread_sanitizer_reports_missing_order_of_collectives) {
+  if (!emulator::under_thread_sanitizer()) GTEST_SKIP() << "not built with ThreadSanitizer";
+  expect_report("no_wait_before_collective", "data race");
+  expect_report("no_wait_after_collective", "data race");
+  expect_report("broadcast_orders_after_its_root_alone", "data race");
 }
 
 TEST(RaceTest, address_sanitizer_reports_accesses_out_of_bounds) {

@@ -192,9 +192,9 @@ inline DropoutMask mask_on_device(const DropoutKey& key, const std::vector<std::
           on_device(std::vector<std::uint32_t>{key.stream.epoch})};
 }
 
-// Device memory for a launcher that asks for so many floats; null for none.
+// Device memory, zero, for a launcher that asks for so many floats; null for none.
 inline float* workspace(std::size_t floats) {
-  return floats > 0 ? testing::device_array<float>(floats) : nullptr;
+  return floats > 0 ? testing::to_device(std::vector<float>(floats)) : nullptr;
 }
 
 }  // namespace lockstep::test

@@ -263,9 +263,25 @@ TEST_F(CudaTraining, ADivergedRunNamesTheStepAsTheCpuDoes) {
       job(c);
       c.gemm = gemm;
     };
-    EXPECT_EQ(message_of([&] { train_on("cuda", dataset, on_gpu); }), cpu);
+    const std::string gpu = message_of([&] { train_on("cuda", dataset, on_gpu); });
+    EXPECT_TRUE(gpu.starts_with(cpu)) << gpu;
+    // The step whose loss is bad and those after it have left them as they were.
+    EXPECT_NE(gpu.find("the weights before it are finite, the largest "), std::string::npos) << gpu;
+    EXPECT_NE(gpu.find("in layers."), std::string::npos) << gpu;
   }
   EXPECT_NE(cpu.find("step"), std::string::npos) << cpu;
+}
+
+TEST_F(CudaTraining, ADivergedRunNamesTheFirstTensorThatIsNotFinite) {
+  const Dataset dataset = make_dataset();
+  // The first update of a weight is past the largest float; of a bias, which does not decay, not.
+  const Change job = [](Config& c) {
+    c.optimizer.learning_rate = 1e38;
+    c.optimizer.weight_decay = 1e4;
+  };
+  const std::string message = message_of([&] { train_on("cuda", dataset, job); });
+  EXPECT_NE(message.find(" of the 221 values of layers.0.weight are not finite"), std::string::npos)
+      << message;
 }
 
 // 24 rows in 5 parts, the last batch's 11, and one batch of a single row.

@@ -7,6 +7,7 @@
 #include "graph.h"
 #include "memory.h"
 #include "mutation.h"
+#include "nccl_comm.h"
 #include "settings.h"
 
 namespace lockstep::emulator {
@@ -14,6 +15,7 @@ namespace lockstep::emulator {
 // Streams end their work as they go; what waits for work of another ends once that one has.
 void reset(int devices) {
   const Quiet quiet;
+  reset_communication();  // streams wait for it
   Runtime& host = runtime();
   std::vector<std::shared_ptr<Signal>> ends;
   {
@@ -151,6 +153,7 @@ std::string held() {
   add(host.events.all().size(), "events");
   add(host.graphs.all().size(), "graphs");
   add(host.graph_execs.all().size(), "executable graphs");
+  add(all_comms().size(), "communicators");
   return text;
 }
 

@@ -4,6 +4,7 @@
 
 #include "cuda_runtime_api.h"
 #include "event.h"
+#include "exit_check.h"
 #include "graph.h"
 #include "settings.h"
 
@@ -68,7 +69,10 @@ std::vector<std::shared_ptr<Stream>> Device::blocking_streams() {
 }
 
 Runtime& runtime() {
-  static auto* instance = new Runtime(default_device_count());
+  static auto* instance = [] {
+    check_at_exit();
+    return new Runtime(default_device_count());
+  }();
   return *instance;
 }
 

@@ -1,0 +1,64 @@
+// What a GPU's training step has to do with those of other workers: the step that they do together,
+// or the averages between steps that each does alone, and waiting for the device without hanging
+// where a peer is gone.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "backend/cuda_feed.h"
+#include "backend/cuda_shared_step.h"
+
+namespace lockstep {
+
+class CudaPeers final : public SharedEpochStep {
+ public:
+  // `step`: the one that all do together; null where each has its own. All must outlive it.
+  CudaPeers(CudaModel& model, const EpochJob& job, CudaSharedStep* step,
+            const DeviceArray<StepState>& state, const StepReport& report, CudaFeed& feed,
+            cudaStream_t stream);
+  ~CudaPeers() override;
+
+  // So many steps are queued, counted as the report counts them.
+  void queued(unsigned steps) { queued_.store(steps, std::memory_order_relaxed); }
+
+  // Throws where a peer stopped the run or communication failed. wait() returns when all that is
+  // queued has ended; both look while they wait.
+  void check() const { communicator_.check(); }
+  void wait();
+
+  // Adds the phases of averages, scaled to all of them. REQUIRES: nothing is under way.
+  void read_average();
+  StepSeconds average_seconds() const;
+
+  void use_buckets(const std::vector<Range>& buckets) override;
+  double try_step() override;
+  void average(float weight, AverageState state) override;
+  void keep_replica() override;
+  void restore_replica() override;
+  CommunicationCounters counters() const override { return step_ ? step_->counters() : counters_; }
+
+ private:
+  CudaModel& model_;
+  EpochJob job_;
+  DeviceCommunicator& communicator_;
+  cudaStream_t stream_;
+  CudaFeed& feed_;
+  CudaSharedStep* step_;
+  const DeviceArray<StepState>& state_;
+
+  // Averages. One at a time is marked, and read when the device has caught up.
+  Event ready_, averaged_;
+  CudaPhases waiting_marks_, moving_marks_;
+  bool marked_ = false;
+  int64_t averages_ = 0, measured_ = 0;
+  CommunicationCounters counters_;
+  StepSeconds seconds_;
+  DeviceArray<float> kept_values_, kept_states_;
+
+  std::atomic<unsigned> queued_{0}, buckets_{1};
+  std::atomic<bool> waiting_{false};
+};
+
+}  // namespace lockstep
