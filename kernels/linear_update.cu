@@ -32,27 +32,32 @@ struct UpdateProducts {
   int count;
 };
 
+// What a block's thread 0 has read of the step for all of them: in shared memory, behind the tiles.
+struct StepOfBlock {
+  UpdateScalars scalars;
+  bool diverged;
+};
+
 template <UpdateRule rule>
 struct UpdateEpilogue {
   static constexpr bool kRowSums = true;
   ParameterPointers parameters;
-  UpdateScalars scalars;
-  bool diverged;
+  const StepOfBlock* step;
   std::size_t weight, bias;
   std::size_t inputs;
 
   __device__ void operator()(int unit, int input, const float (&values)[4], int count) const {
-    if (diverged) return;
+    if (step->diverged) return;
     const std::size_t at = weight + unit * inputs + input;
     if (count == 4 && inputs % 4 == 0) {
-      update_four<rule>(parameters, scalars, at,
+      update_four<rule>(parameters, step->scalars, at,
                         make_float4(values[0], values[1], values[2], values[3]));
       return;
     }
-    for (int i = 0; i < count; ++i) update_one<rule>(parameters, scalars, at + i, values[i]);
+    for (int i = 0; i < count; ++i) update_one<rule>(parameters, step->scalars, at + i, values[i]);
   }
   __device__ void row_sum(int unit, float sum) const {
-    if (!diverged) update_one<rule>(parameters, scalars, bias + unit, sum);
+    if (!step->diverged) update_one<rule>(parameters, step->scalars, bias + unit, sum);
   }
 };
 
@@ -69,14 +74,15 @@ __global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
   GemmBlock<Arithmetic, UpdateEpilogue<rule>> block(
       product.dy, product.x, {tile % product.tile_rows, tile / product.tile_rows, 0},
       product.dy.depth);
+  using Block = GemmBlock<Arithmetic, UpdateEpilogue<rule>>;
+  auto* of_block = shared<StepOfBlock>(Block::kSharedBytes);
+  if (threadIdx.x == 0) *of_block = {step.scalars[step.state->batch], diverged(*step.state)};
   block.multiply();
-  block.finish({.parameters = parameters,
-                .scalars = step.scalars[step.state->batch],
-                .diverged = diverged(*step.state),
+  block.finish({.parameters = parameters,  // behind its barriers all see what thread 0 has read
+                .step = of_block,
                 .weight = product.weight,
                 .bias = product.bias,
                 .inputs = static_cast<std::size_t>(product.x.rows)});
-  // All of the block have read the state: before the barriers of finish().
   if (threadIdx.x == 0 && take_last_ticket(ticket)) advance(*step.state, step.report);
 }
 
@@ -100,7 +106,7 @@ void launch_linear_update(const UpdateProducts& all, unsigned blocks, UpdateRule
     launch({.grid = blocks,
             .block = device::kGemmThreads,
             .stream = stream,
-            .shared_bytes = Block::kSharedBytes},
+            .shared_bytes = Block::kSharedBytes + sizeof(device::StepOfBlock)},
            device::linear_update_kernel<Arithmetic, known>, all, parameters, step, ticket);
   };
   switch (rule) {

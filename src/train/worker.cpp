@@ -189,9 +189,14 @@ void Worker::count(const BatchMetrics& metrics) {
                     .steps_per_epoch = run_.steps_per_epoch,
                     .loss = metrics.loss,
                     .learning_rate = run_.schedule.at(step)};
-  // Other steps have gone on to update the weights.
-  if (!behind) throw diverged(bad);
-  throw diverged(bad, weights_in_words(run_.layout, behind->summarize_weights()));
+  std::string weights;
+  try {
+    // Other steps have gone on to update them.
+    if (behind) weights = weights_in_words(run_.layout, behind->summarize_weights());
+  } catch (const Error&) {
+    // That the run has diverged is what is to be told.
+  }
+  throw diverged(bad, weights);
 }
 
 void Worker::record_step_time() {

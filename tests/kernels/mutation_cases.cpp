@@ -1,0 +1,301 @@
+#include "kernels/mutation_cases.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "kernels/binary_cross_entropy.h"
+#include "kernels/column_sums.h"
+#include "kernels/linear_backward_input.h"
+#include "kernels/linear_backward_weight.h"
+#include "kernels/linear_forward.h"
+#include "kernels/linear_softmax_loss.h"
+#include "kernels/linear_update.h"
+#include "kernels/logistic_problem.h"
+#include "kernels/op_fixture.h"
+#include "kernels/softmax_loss.h"
+#include "lockstep/config.h"
+
+namespace lockstep::testing {
+namespace {
+
+void append(Values& to, const Values& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+Values metrics_of(const StepState* on_device) {
+  const StepState state = from_device(on_device, 1)[0];
+  return {static_cast<float>(state.metrics.loss), static_cast<float>(state.metrics.correct),
+          static_cast<float>(state.metrics.count), static_cast<float>(state.step),
+          static_cast<float>(state.first_bad_step)};
+}
+
+// Twice, as the second finds what the first has left: the ticket.
+Values loss_of(int classes, std::int64_t count, cudaStream_t stream) {
+  const Samples samples(FeatureType::float32, count, 1, std::max(classes, 2), 7);
+  LossRows rows;
+  rows.logits = to_device(normals(count * classes, 5));
+  rows.labels = to_device(samples.split.labels);
+  rows.logits_stride = rows.gradient_stride = rows.classes = classes;
+  rows.rows = count;
+  StepState* state = step_state();
+  const LossSums sums = training_sums(state, to_device(std::vector<LossScratch>(1)));
+  for (int k = 0; k < 2; ++k) {
+    if (classes > 1) {
+      softmax_loss(rows, sums, stream);
+    } else {
+      binary_cross_entropy_loss(rows, sums, stream);
+    }
+  }
+  return metrics_of(state);
+}
+
+enum class Pass { evaluate, gradient, train };
+
+Values logistic(FeatureType type, std::int64_t columns, std::int64_t rows, Pass pass,
+                cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 1);  // two blocks
+  const Samples samples(type, 2 * rows, columns, 2);
+  const Sampler sampler(2 * rows, LogisticProblem::kSeed, Shuffle::epoch);
+  const BatchRows batch = training_rows(sampler, LogisticProblem::kBatch, rows);
+  const LogisticProblem p(samples, type == FeatureType::uint8 ? unit_scaling() : Normalization{});
+  const std::size_t size = p.layout.size();
+  float* gradients = to_device(Values(size));
+  float* logits = to_device(Values(static_cast<std::size_t>(rows)));
+  switch (pass) {
+    case Pass::evaluate:
+      logistic_evaluate(p.model, consecutive_rows({0, rows}), logits,
+                        {p.scratch.loss, &p.step.state->metrics, nullptr}, stream);
+      break;
+    case Pass::gradient:
+      logistic_gradient(p.model, batch, p.step.state, gradients, p.scratch, stream);
+      break;
+    case Pass::train:
+      logistic_train(p.model, batch, UpdateRule::momentum, p.parameters, p.step, p.scratch, stream);
+      break;
+  }
+  Values all = metrics_of(p.step.state);
+  append(all, from_device(p.model.values, size));
+  append(all, from_device(static_cast<const float*>(gradients), size));
+  append(all, from_device(static_cast<const float*>(logits), static_cast<std::size_t>(rows)));
+  return all;
+}
+
+// Rows that a warp takes alone, and rows that several share, which wait for each other at each row.
+Values wide_logistic(FeatureType type, Pass pass, cudaStream_t stream) {
+  Values all = logistic(type, 900, 9, pass, stream);
+  append(all, logistic(type, 1030, 5, pass, stream));
+  return all;
+}
+
+enum class LinearPass { forward, backward_input, backward_weight };
+
+struct Product {
+  int rows, columns, depth;
+};
+
+Values linear(LinearPass pass, Precision precision, const Product& product, cudaStream_t stream,
+              int times = 1) {
+  const auto [rows, columns, depth] = product;
+  const auto matrix = [](int height, int width, std::uint64_t seed) {
+    return to_device(normals(std::int64_t{height} * width, seed));
+  };
+  float* result = device_array<float>(rows * columns);
+  float* sums = to_device(Values(rows));
+  const auto workspace = [](std::size_t floats) {
+    return floats > 0 ? to_device(Values(floats)) : nullptr;
+  };
+  switch (pass) {
+    case LinearPass::forward: {
+      const LinearForward forward{
+          .batch = rows,
+          .inputs = depth,
+          .outputs = columns,
+          .x = {matrix(rows, depth, 1), depth},
+          .weight = matrix(columns, depth, 2),
+          .bias = matrix(1, columns, 3),
+          .y = {result, columns},
+          .workspace = workspace(linear_forward_workspace(rows, depth, columns))};
+      for (int k = 0; k < times; ++k) linear_forward(forward, precision, stream);
+      break;
+    }
+    case LinearPass::backward_input: {
+      linear_backward_input({.batch = rows,
+                             .inputs = columns,
+                             .outputs = depth,
+                             .dy = {matrix(rows, depth, 1), depth},
+                             .weight = matrix(depth, columns, 2),
+                             .x = {matrix(rows, columns, 3), columns},
+                             .dx = {result, columns}},
+                            precision, stream);
+      break;
+    }
+    case LinearPass::backward_weight: {
+      const LinearBackwardWeight backward{
+          .batch = depth,
+          .inputs = columns,
+          .outputs = rows,
+          .units = rows,
+          .dy = {matrix(depth, rows, 1), rows},
+          .x = {matrix(depth, columns, 2), columns},
+          .dweight = result,
+          .dbias = sums,
+          .workspace = workspace(linear_backward_weight_workspace(depth, columns, rows))};
+      for (int k = 0; k < times; ++k) linear_backward_weight(backward, precision, stream);
+      break;
+    }
+  }
+  Values all = from_device(static_cast<const float*>(result), rows * columns);
+  append(all, from_device(static_cast<const float*>(sums), rows));
+  return all;
+}
+
+// Of several deep tiles, the last of which lies where the result goes.
+int deep(Precision precision) {
+  return precision == Precision::bf16 ? 96 : 128;
+}
+
+// A small tile.
+Values linear(LinearPass pass, Precision precision, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  const int depth = deep(precision);
+  Values all = linear(pass, precision, {20, 20, depth}, stream);
+  // Here the threads of a small tile read the sums that they have written themselves.
+  if (pass == LinearPass::backward_input && precision == Precision::fp32) {
+    emulator::set_multiprocessors(0, 1);
+    append(all, linear(pass, precision, {33, 36, 16}, stream));
+  }
+  return all;
+}
+
+// A part of a tile in four splits. Twice, as the second finds what the first has left: the tickets.
+Values split_linear(LinearPass pass, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  return linear(pass, Precision::fp32, {8, 8, 512}, stream, 2);
+}
+
+Values column_sums_of(cudaStream_t stream) {
+  constexpr int kRows = 40, kColumns = 33;
+  float* sums = device_array<float>(kColumns);
+  const std::size_t floats = column_sums_workspace(kRows, kColumns);
+  column_sums({to_device(normals(kRows * kColumns, 1)), kColumns}, kRows, kColumns, sums,
+              floats > 0 ? device_array<float>(floats) : nullptr, stream);
+  return from_device(static_cast<const float*>(sums), kColumns);
+}
+
+// Three tiles of two layers. Twice, as the second finds what the first has left: ticket and state.
+Values linear_update_of(Precision precision, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  const int batch = deep(precision);
+  const auto rows = [&](int columns, std::uint64_t seed) {
+    return DeviceRows<const float>{to_device(normals(batch * columns, seed)), columns};
+  };
+  const std::vector<LinearUpdateLayer> layers = {
+      {.inputs = 36, .outputs = 8, .dy = rows(8, 1), .x = rows(36, 2), .weight = 0, .bias = 288},
+      {.inputs = 8, .outputs = 4, .dy = rows(4, 3), .x = rows(8, 4), .weight = 320, .bias = 352}};
+  constexpr std::size_t kSize = 384;
+  float* values = to_device(normals(kSize, 5));
+  float* momentum = to_device(Values(kSize));
+  const StepPointers step{
+      .state = step_state(),
+      .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, batch),
+                                                      update_scalars({}, 0.2, 1, batch)})};
+  unsigned* ticket = to_device(std::vector<unsigned>(1));
+  for (int k = 0; k < 2; ++k) {
+    linear_update(layers, batch, precision, UpdateRule::momentum,
+                  {.values = values, .state0 = momentum}, step, ticket, stream);
+  }
+  Values all = metrics_of(step.state);
+  append(all, from_device(static_cast<const float*>(values), kSize));
+  append(all, from_device(static_cast<const float*>(momentum), kSize));
+  return all;
+}
+
+// Two blocks, twice.
+Values linear_softmax_loss_of(Precision precision, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  constexpr int kBatch = 40, kClasses = 10;
+  const int inputs = deep(precision);
+  const Samples samples(FeatureType::float32, kBatch, 1, kClasses, 7);
+  float* logits = device_array<float>(kBatch * kClasses);
+  const LinearForward layer{.batch = kBatch,
+                            .inputs = inputs,
+                            .outputs = kClasses,
+                            .x = {to_device(normals(kBatch * inputs, 1)), inputs},
+                            .weight = to_device(normals(kClasses * inputs, 2)),
+                            .bias = to_device(normals(kClasses, 3)),
+                            .y = {logits, kClasses}};
+  const LossRows rows{.logits = logits,
+                      .logits_stride = kClasses,
+                      .labels = to_device(samples.split.labels),
+                      .gradient = logits,
+                      .gradient_stride = kClasses,
+                      .rows = kBatch,
+                      .classes = kClasses};
+  StepState* state = step_state();
+  const LossSums sums = training_sums(state, to_device(std::vector<LossScratch>(1)));
+  for (int k = 0; k < 2; ++k) linear_softmax_loss(layer, rows, sums, precision, stream);
+  Values all = metrics_of(state);
+  append(all, from_device(static_cast<const float*>(logits), kBatch * kClasses));
+  return all;
+}
+
+// The host reads the record as the device writes it.
+Values report(cudaStream_t stream) {
+  StepReport* report = nullptr;
+  check(cudaHostAlloc(&report, sizeof(StepReport), cudaHostAllocMapped), "cudaHostAlloc");
+  *report = {};
+  StepState* state = step_state();
+  advance_step({.state = state, .report = report}, stream);
+  const std::atomic_ref<unsigned> steps(report->steps);
+  while (steps.load(std::memory_order_acquire) == 0) {
+  }
+  return {static_cast<float>(report->of(0).step), static_cast<float>(report->of(0).metrics.count)};
+}
+
+}  // namespace
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  const auto add = [&](const std::string& name, std::function<Values(cudaStream_t)> run) {
+    cases.push_back({.name = name, .run = std::move(run)});
+  };
+  add("softmax", [](cudaStream_t s) { return loss_of(10, 40, s); });
+  add("binary_cross_entropy", [](cudaStream_t s) { return loss_of(1, 300, s); });
+  add("logistic_gradient_of_narrow_rows",
+      [](cudaStream_t s) { return logistic(FeatureType::uint8, 20, 400, Pass::gradient, s); });
+  add("logistic_gradient_of_wide_rows",
+      [](cudaStream_t s) { return wide_logistic(FeatureType::float32, Pass::gradient, s); });
+  add("logistic_evaluation_of_wide_rows",
+      [](cudaStream_t s) { return wide_logistic(FeatureType::uint8, Pass::evaluate, s); });
+  add("logistic_step_in_one_kernel",
+      [](cudaStream_t s) { return logistic(FeatureType::float32, 100, 80, Pass::train, s); });
+  add("logistic_step_in_two_kernels",
+      [](cudaStream_t s) { return wide_logistic(FeatureType::float32, Pass::train, s); });
+  constexpr std::pair<LinearPass, const char*> kPasses[] = {
+      {LinearPass::forward, "linear_forward_"},
+      {LinearPass::backward_input, "linear_backward_input_"},
+      {LinearPass::backward_weight, "linear_backward_weight_"}};
+  for (const auto& [pass, name] : kPasses) {
+    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+      add(name + std::string(to_string(precision)),
+          [=](cudaStream_t s) { return linear(pass, precision, s); });
+    }
+  }
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    add("linear_update_" + std::string(to_string(precision)),
+        [=](cudaStream_t s) { return linear_update_of(precision, s); });
+    add("linear_softmax_loss_" + std::string(to_string(precision)),
+        [=](cudaStream_t s) { return linear_softmax_loss_of(precision, s); });
+  }
+  for (const auto& [pass, name] : {kPasses[0], kPasses[2]}) {
+    cases.push_back({.name = name + std::string("split"),
+                     .run = [=](cudaStream_t s) { return split_linear(pass, s); },
+                     .by_races_alone = true});
+  }
+  add("column_sums", column_sums_of);
+  add("report", report);
+  return cases;
+}
+
+}  // namespace lockstep::testing
