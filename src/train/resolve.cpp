@@ -83,12 +83,6 @@ void choose_communication(Resolved& resolved) {
   if (config.update == UpdateKind::automatic) {
     if (config.allreduce != AllReduceChoice::automatic) {
       resolved.update = UpdateKind::replicas;
-      if (resolved.ranks > 1) {
-        throw Error(ErrorKind::device,
-                    fmt::format("--device {} in {} ranks is not in this version yet", config.device,
-                                resolved.ranks),
-                    "start one process and use --workers, a GPU each; or --device cpu");
-      }
     } else if (config.bucket_mb || config.overlap == Toggle::off || config.accumulate > 1) {
       resolved.update = UpdateKind::sliced;
     }
@@ -105,6 +99,12 @@ void choose_communication(Resolved& resolved) {
 void choose_gpu_communication(const Config& config, Resolved& resolved) {
   if (!resolved.device.on_gpu()) return;
   resolved.update = UpdateKind::replicas;
+  if (resolved.ranks > 1) {
+    throw Error(ErrorKind::device,
+                fmt::format("--device {} in {} ranks is not in this version yet", config.device,
+                            resolved.ranks),
+                "start one process and use --workers, a GPU each; or --device cpu");
+  }
   if (resolved.workers > 1 && nccl_version().empty()) {
     throw Error(ErrorKind::device,
                 fmt::format("--workers {} with --device {}: this build has no NCCL",

@@ -81,8 +81,8 @@ TEST(Readme, names_every_option_of_every_command) {
 }
 
 TEST(Readme, names_no_option_that_there_is_not) {
-  // Of CMake, and of scripts/test.
-  const std::set<std::string> others = {"build", "install", "prefix", "preset", "all"};
+  // Of CMake, of scripts/test, and of srun.
+  const std::set<std::string> others = {"build", "install", "prefix", "preset", "all", "mpi"};
   for (const std::string& key : options_in(readme())) {
     const bool known = find_option(key) || key == "help" || key == "version";
     EXPECT_TRUE(known || others.contains(key)) << "--" << key;
