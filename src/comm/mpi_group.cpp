@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <mutex>
@@ -284,6 +285,10 @@ std::unique_ptr<Communicator> MpiGroup::communicator(AllReduceAlgorithm algorith
 
 void MpiGroup::abort(int code) noexcept {
   std::fflush(nullptr);
+  // MPI_Abort may wait for a launcher that is gone: SIGALRM ends this process then.
+  constexpr unsigned kLongest = 2;
+  (void)std::signal(SIGALRM, SIG_DFL);
+  (void)::alarm(kLongest);
   (void)MPI_Abort(MPI_COMM_WORLD, code);
   _exit(code);
 }

@@ -254,6 +254,15 @@ bool runs(pid_t pid) {
   return end != std::string::npos && stat[end + 2] != 'Z';
 }
 
+// mpirun may end a moment before the last of its ranks.
+bool ends_soon(pid_t pid) {
+  for (int look = 0; look < 300; ++look) {
+    if (!runs(pid)) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
 // Loses a rank at a random moment: nothing hangs, nothing stays, the exit code tells.
 void lose_a_rank(int signal, const char* transport, unsigned seed) {
   std::mt19937 random(seed);
@@ -276,7 +285,7 @@ void lose_a_rank(int signal, const char* transport, unsigned seed) {
   if (signal == SIGSTOP) {
     EXPECT_THAT(result.err, AllOf(HasSubstr("waited"), HasSubstr("rank ")));
   }
-  for (const pid_t pid : pids) EXPECT_FALSE(runs(pid)) << "rank " << pid << " stays";
+  for (const pid_t pid : pids) EXPECT_TRUE(ends_soon(pid)) << "rank " << pid << " stays";
 }
 
 // LOCKSTEP_TEST_TRIALS asks for more.
