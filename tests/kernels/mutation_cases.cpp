@@ -13,6 +13,7 @@
 #include "kernels/linear_update.h"
 #include "kernels/logistic_problem.h"
 #include "kernels/op_fixture.h"
+#include "kernels/shared_step.h"
 #include "kernels/softmax_loss.h"
 #include "lockstep/config.h"
 
@@ -253,6 +254,35 @@ Values report(cudaStream_t stream) {
   return {static_cast<float>(report->of(0).step), static_cast<float>(report->of(0).metrics.count)};
 }
 
+// The host follows how far a step that workers share has come.
+Values shared_step_of(cudaStream_t stream) {
+  constexpr std::size_t kSize = 64;
+  StepReport* report = nullptr;
+  check(cudaHostAlloc(&report, sizeof(StepReport), cudaHostAllocMapped), "cudaHostAlloc");
+  *report = {};
+  const std::atomic_ref<unsigned> buckets(report->buckets);
+  const auto wait_for = [&](unsigned value) {
+    while (buckets.load(std::memory_order_acquire) != value) {
+    }
+  };
+  float* values = to_device(normals(kSize, 1));
+  float* gradients = to_device(normals(kSize, 2));
+  float* tail = to_device(Values(kTailFloats));
+  const StepPointers step{
+      .state = step_state(),
+      .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, 8)}),
+      .report = report};
+  write_tail(tail, 8, step.state, stream);
+  update_reduced(UpdateRule::sgd, {0, kSize}, {.values = values, .gradients = gradients}, step,
+                 {.tail = tail, .number = 0}, stream);
+  wait_for(1);
+  advance_shared_step(step, tail, 8, stream);
+  wait_for(0);
+  Values all = metrics_of(step.state);
+  append(all, from_device(static_cast<const float*>(values), kSize));
+  return all;
+}
+
 }  // namespace
 
 std::vector<Case> all_cases() {
@@ -295,6 +325,7 @@ std::vector<Case> all_cases() {
   }
   add("column_sums", column_sums_of);
   add("report", report);
+  add("shared_step", shared_step_of);
   return cases;
 }
 
