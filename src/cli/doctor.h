@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lockstep/device.h"
+#include "lockstep/process_group.h"
 #include "train/machine.h"
 
 namespace lockstep::cli {
@@ -49,5 +50,8 @@ Finding judge_ecc(const Gpu& gpu);
 Finding judge_clocks(const Gpu& gpu, double measured_mhz);
 // Opens the GPU.
 std::vector<Finding> examine_gpu(const Gpu& gpu);
+
+// Of the ranks that a launcher started, all of which call it (doctor_ranks.cpp).
+std::vector<Finding> examine_ranks(ProcessGroup& ranks);
 
 }  // namespace lockstep::cli

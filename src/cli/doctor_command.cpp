@@ -37,7 +37,10 @@ std::string report(const std::vector<Finding>& findings) {
 
 int doctor_command(Session& session) {
   load_settings(session);
-  const std::vector<Finding> findings = examine(describe_machine(), session.settings.config.out);
+  std::vector<Finding> findings = examine(describe_machine(), session.settings.config.out);
+  if (ProcessGroup& ranks = session.processes(); ranks.size() > 1) {
+    for (Finding& finding : examine_ranks(ranks)) findings.push_back(std::move(finding));
+  }
   Json list = Json::array();
   bool failed = false;
   for (const Finding& finding : findings) {

@@ -20,6 +20,12 @@ namespace {
 
 constexpr int kHelpWidth = 100;
 
+// Seconds from a rank's failure to the end of all: others that know already can write what they
+// have to. A rank that heard of the failure leaves the end, and its exit code, to the one that
+// failed.
+constexpr double kOwnMoment = 0.3;
+constexpr double kOthersMoment = 3.0;
+
 using Command = int (*)(Session&);
 constexpr std::pair<std::string_view, Command> kCommands[] = {
     {"train", train_command},
@@ -77,7 +83,7 @@ int dispatch(Session& session, int argc, const char* const* argv) {
 }
 
 int fail(Session& session, const Error& error) {
-  session.failed_alone = session.joined != nullptr;
+  if (session.joined) session.ends_all_after = kOwnMoment;
   session.console.error(error);
   write_error_file(error);
   session.document.set_error(error);
@@ -96,7 +102,7 @@ int fail_together(Session& session, const AgreedFailure& failure) {
 
 // Another rank of this machine has failed, and will end this one: it has said why.
 int fail_behind_another(Session& session) {
-  session.failed_alone = true;
+  session.ends_all_after = kOthersMoment;
   session.document.set_error(
       Error(ErrorKind::communication, "another rank failed", "its own message says why"));
   return exit_code(ErrorKind::communication);
@@ -140,12 +146,10 @@ int deliver(Session& session) {
   return code != 0 ? code : print_code;
 }
 
-// The other ranks wait for this one, somewhere: they are ended. Those that know already have a
-// moment to write what they have to.
+// The other ranks wait for this one, somewhere: they are ended.
 void end_all_ranks(Session& session, int code) {
-  constexpr std::chrono::milliseconds kMoment{300};
   ignore_stop_signals();  // the launcher's, which ends the others: this rank has said its word
-  std::this_thread::sleep_for(kMoment);
+  std::this_thread::sleep_for(std::chrono::duration<double>(*session.ends_all_after));
   session.joined->abort(code);
 }
 
@@ -164,7 +168,7 @@ int run(int argc, const char* const* argv) {
   Session session;
   session.settings.json = asks_for_json(argc, argv);
   const int code = run_session(session, argc, argv);
-  if (session.failed_alone) end_all_ranks(session, code);
+  if (session.ends_all_after) end_all_ranks(session, code);
   // The first rank that ends with such a code makes the launcher signal the others, which end too.
   if (session.joined && code != 0) ignore_stop_signals();
   return code;

@@ -23,7 +23,8 @@ struct Session {
   std::unique_ptr<ProcessGroup> joined;  // the ranks that a launcher started; null: one process
   std::unique_ptr<ResultFolder> folder;  // of --out, once it is known to be ours; rank 0's alone
 
-  bool failed_alone = false;  // in a way that other ranks may not know of
+  // This rank failed in a way that others may not know of: it ends them after so many seconds.
+  std::optional<double> ends_all_after;
 
   ProcessGroup& processes() const { return joined ? *joined : single_process(); }
   bool speaks() const { return processes().rank() == 0; }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -221,6 +222,18 @@ TEST(Mpi, compare_starts_ranks_itself) {
     EXPECT_GT(runs[i]["speedup"], 0.0);
     EXPECT_NEAR(runs[i]["final"]["test_accuracy"], runs[0]["final"]["test_accuracy"], 0.2);
   }
+}
+
+TEST(Mpi, doctor_judges_the_ranks_together) {
+  const ProcessResult result = run_on_ranks(3, {"doctor", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err << result.out;
+  const nlohmann::json document = result.document();
+  EXPECT_THAT(schema_errors(document), IsEmpty());
+  std::map<std::string, nlohmann::json> findings;
+  for (const nlohmann::json& finding : document["doctor"]) findings[finding["name"]] = finding;
+  EXPECT_THAT(std::string(findings["ranks"]["detail"]), HasSubstr("3 on 1 machine"));
+  EXPECT_EQ(findings["memory shared by ranks"]["verdict"], "PASS");
+  EXPECT_THAT(std::string(findings["all-reduce"]["detail"]), HasSubstr("sums exact"));
 }
 
 TEST(Mpi, compare_tells_why_ranks_gave_nothing) {
