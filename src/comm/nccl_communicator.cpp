@@ -24,6 +24,22 @@ bool failed(ncclResult_t result) {
   return result != ncclSuccess && result != ncclInProgress;
 }
 
+int current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  return device;
+}
+
+// What a device has failed with, for any thread: CUDA tells of the current one alone.
+cudaError_t error_of(int device, cudaStream_t stream) {
+  int before = device;
+  (void)cudaGetDevice(&before);
+  (void)cudaSetDevice(device);
+  const cudaError_t error = cudaStreamQuery(stream);
+  (void)cudaSetDevice(before);
+  return error;
+}
+
 cudaStream_t make_stream() {
   int lowest = 0, highest = 0;
   check(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "cudaDeviceGetStreamPriorityRange");
@@ -45,7 +61,12 @@ void pause(int look) {
 }  // namespace
 
 NcclCommunicator::NcclCommunicator(int rank, int size, GroupHealth& health, NcclWatchdog& watchdog)
-    : rank_(rank), size_(size), health_(health), watchdog_(watchdog), stream_(make_stream()) {
+    : rank_(rank),
+      size_(size),
+      device_(current_device()),
+      health_(health),
+      watchdog_(watchdog),
+      stream_(make_stream()) {
   watchdog_.add(*this);
 }
 
@@ -174,7 +195,7 @@ std::optional<Error> NcclCommunicator::async_error() {
 // Where a GPU failed, CUDA knows better than NCCL how.
 Error NcclCommunicator::late_error(ncclResult_t result, const std::string& text) const {
   const cudaError_t error =
-      result == ncclUnhandledCudaError ? cudaStreamQuery(stream_) : cudaSuccess;
+      result == ncclUnhandledCudaError ? error_of(device_, stream_) : cudaSuccess;
   if (error == cudaSuccess || error == cudaErrorNotReady) return late_nccl_error(rank_, text);
   try {
     throw_cuda_error(error, "a step on the GPU of rank " + std::to_string(rank_), __FILE__,

@@ -70,6 +70,7 @@ class NcclCommunicator final : public DeviceCommunicator {
 
   int rank_;
   int size_;
+  int device_;
   GroupHealth& health_;
   NcclWatchdog& watchdog_;
   cudaStream_t stream_ = nullptr;
