@@ -59,7 +59,7 @@ struct RunResult {
   std::string strategy;
   std::string device = "cpu";
   bool emulated = false;
-  int workers = 1;
+  int workers = 1;  // of all ranks together: the world size
   int ranks = 1;
   int threads = 1;
   std::string precision;

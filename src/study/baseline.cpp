@@ -22,8 +22,7 @@ void compare_with_baseline(RunResult& run, const RunResult& baseline) {
                         run.train_seconds > 0.0 && baseline.train_seconds > 0.0;
   if (!both_ran) return;
   const double speedup = baseline.train_seconds / run.train_seconds;
-  const double factor = static_cast<double>(run.workers) * run.ranks /
-                        (static_cast<double>(baseline.workers) * baseline.ranks);
+  const double factor = static_cast<double>(run.workers) / baseline.workers;  // of world sizes
   run.baseline = baseline.name;
   run.speedup = speedup;
   run.efficiency = speedup / factor;
@@ -54,7 +53,7 @@ Baselines find_baselines(const std::vector<RunResult>& runs, int64_t global_batc
   Baselines found;
   for (const RunResult& run : runs) {
     if (!timed(run) || run.global_batch != global_batch) continue;
-    const bool alone = run.workers == 1 && run.ranks == 1;
+    const bool alone = run.workers == 1;
     if (run.on_gpu()) {
       if (alone) keep_faster(found.gpu, run);
       continue;

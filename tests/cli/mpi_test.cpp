@@ -220,6 +220,7 @@ TEST(Mpi, compare_starts_ranks_itself) {
     EXPECT_EQ(runs[i]["ranks"], 2);
     EXPECT_EQ(runs[i]["repeats"].size(), 2u);
     EXPECT_GT(runs[i]["speedup"], 0.0);
+    EXPECT_DOUBLE_EQ(runs[i]["efficiency"], runs[i]["speedup"].get<double>() / 2.0);
     EXPECT_NEAR(runs[i]["final"]["test_accuracy"], runs[0]["final"]["test_accuracy"], 0.2);
   }
 }
