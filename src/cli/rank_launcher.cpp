@@ -136,19 +136,20 @@ ErrorKind kind_named(const std::string& name) {
 }
 
 RunResult result_of(const std::string& out, const std::string& err, int code) {
-  const Json document = Json::parse(out, nullptr, false);
-  if (!document.is_object()) {
+  try {
+    const Json document = Json::parse(out);
+    const Json& error = document.at("error");
+    if (error.is_object()) {
+      throw Error(kind_named(error.at("kind").get<std::string>()),
+                  error.at("message").get<std::string>());
+    }
+    return run_from_json(document.at("runs").at(0));
+  } catch (const Json::exception&) {
     throw Error(ErrorKind::runtime,
                 fmt::format("mpirun ended with code {} and no result: {}", code,
                             err.substr(0, err.find('\n'))),
                 "try it by hand: mpirun -n 2 lockstep train");
   }
-  const Json& error = document.at("error");
-  if (error.is_object()) {
-    throw Error(kind_named(error.at("kind").get<std::string>()),
-                error.at("message").get<std::string>());
-  }
-  return run_from_json(document.at("runs").at(0));
 }
 
 }  // namespace

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <limits>
 
 #include "backend/vector_ops.h"
 #include "comm/mpi_check.h"
 #include "comm/mpi_wait.h"
 #include "comm/ring.h"
+#include "lockstep/error.h"
 
 namespace lockstep {
 
@@ -16,8 +18,13 @@ namespace {
 
 constexpr int kRoot = 0;
 
+// A count of MPI.
 int as_int(size_t value) {
-  return static_cast<int>(value);
+  if (value <= static_cast<size_t>(std::numeric_limits<int>::max())) return static_cast<int>(value);
+  throw Error(ErrorKind::communication,
+              fmt::format("an all-reduce of {} values: MPI counts to {}", value,
+                          std::numeric_limits<int>::max()),
+              "use a smaller --bucket-mb");
 }
 
 }  // namespace

@@ -253,6 +253,12 @@ std::vector<std::byte> MpiGroup::all_gather_bytes(std::span<const std::byte> own
 }
 
 void MpiGroup::broadcast_bytes(std::span<std::byte> data, int root) {
+  // A count of MPI is an int.
+  constexpr size_t kMost = size_t{1} << 30;
+  if (data.size() > kMost) {
+    broadcast_bytes(data.first(kMost), root);
+    return broadcast_bytes(data.subspan(kMost), root);
+  }
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(
       MPI_Ibcast(data.data(), static_cast<int>(data.size()), MPI_BYTE, root, world_, &request),
@@ -275,6 +281,8 @@ std::unique_ptr<SharedMemory> MpiGroup::share_memory(size_t bytes, std::string& 
   auto memory = std::make_unique<MpiMemory>(machine_, bytes);
   const std::vector<int> fine = all_gather(static_cast<int>(memory->usable()));
   if (std::ranges::find(fine, 0) == fine.end()) return memory;
+  // Freeing a window is collective, and some ranks have none: it stays.
+  (void)memory.release();
   why = "MPI gave no shared memory: is /dev/shm too small?";
   return nullptr;
 }
