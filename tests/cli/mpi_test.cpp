@@ -110,6 +110,41 @@ TEST(Mpi, local_sgd_has_the_bits_of_threads) {
   }
 }
 
+// Three blocks of test data, dealt to the ranks in turn.
+TEST(Mpi, evaluations_are_those_of_one_process) {
+  const Words job = {"train",           "--json",
+                     "--quiet",         "--deterministic",
+                     "--epochs",        "2",
+                     "--hidden",        "8",
+                     "--data",          "synthetic:n=3000,d=6,classes=3",
+                     "--test-fraction", "0.5"};
+  const nlohmann::json serial =
+      run_of(run_program(job + Words{"--strategy", "serial", "--accumulate", "2"}));
+  const nlohmann::json ranks = run_of(run_on_ranks(2, job));
+  EXPECT_EQ(ranks["final"], serial["final"]);
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    for (const char* what : {"test_loss", "test_accuracy", "train_accuracy"}) {
+      EXPECT_EQ(ranks["epochs"][epoch][what], serial["epochs"][epoch][what]) << what;
+    }
+  }
+}
+
+// A checkpoint holds the mean of the workers' own momentum.
+TEST(Mpi, a_checkpoint_of_ranks_goes_on_as_one_of_threads) {
+  const Words job =
+      kShort + Words{"--strategy",   "local-sgd", "--sync-every",       "3", "--momentum", "0.9",
+                     "--sync-state", "private",   "--checkpoint-every", "1"};
+  const auto resumed = [](const std::string& out) {
+    return hash_of(run_program(
+        {"train", "--resume", out, "--epochs", "3", "--workers", "2", "--json", "--quiet"}));
+  };
+  const TemporaryFolder folder;
+  EXPECT_EQ(run_program(job + Words{"--workers", "2", "--out", folder.file("threads")}).exit_code,
+            0);
+  EXPECT_EQ(run_on_ranks(2, job + Words{"--out", folder.file("ranks")}).exit_code, 0);
+  EXPECT_EQ(resumed(folder.file("ranks")), resumed(folder.file("threads")));
+}
+
 TEST(Mpi, ranks_of_several_workers_are_so_many_workers) {
   const Words job = kShort + Words{"--update", "sliced", "--deterministic"};
   EXPECT_EQ(hash_of(run_on_ranks(2, job + Words{"--workers", "2"})),
