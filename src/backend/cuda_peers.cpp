@@ -111,6 +111,7 @@ void CudaPeers::average(float weight, AverageState state) {
   };
   add(model_.values());
   if (state == AverageState::yes && model_.states().size() > 0) add(model_.states());
+  count(spans);
   const StepPointers step{.state = state_.data(), .report = report_.device()};
   write_tail(model_.tail(), 0, step, side);
   spans.push_back({model_.tail(), kTailFloats, WireType::fp32});
@@ -122,6 +123,9 @@ void CudaPeers::average(float weight, AverageState state) {
   if (mark) waiting_marks_.end(&StepSeconds::exposed_communication, stream_);
   marked_ = true;
   ++averages_;
+}
+
+void CudaPeers::count(const std::vector<WireSpan>& spans) {
   const int64_t size = communicator_.size();
   for (const WireSpan& span : spans) {
     const auto bytes = static_cast<int64_t>(span.count * sizeof(float));

@@ -57,6 +57,8 @@ class CudaPeers final : public SharedEpochStep {
   CommunicationCounters counters() const override { return step_ ? step_->counters() : counters_; }
 
  private:
+  void count(const std::vector<WireSpan>& spans);
+
   CudaModel& model_;
   EpochJob job_;
   DeviceCommunicator& communicator_;

@@ -18,6 +18,7 @@
 #include "lockstep/trainer.h"
 #include "report/format.h"
 #include "report/reports.h"
+#include "train/local_place.h"
 #include "train/machine.h"
 #include "train/step_cost.h"
 #include "train/training_state.h"
@@ -65,7 +66,9 @@ void describe_job(Session& session, const Resolved& resolved, const Model& model
                            to_string(config.optimizer.kind), config.epochs, config.seed));
   console.note(fmt::format("mode: {} on {}, global batch {}, {} a worker", resolved.name,
                            places_of(resolved), resolved.global_batch, resolved.per_worker_batch));
-  describe_device(session, resolved.device);
+  const Config& asked = session.settings.config;  // `auto` may stand there
+  describe_device(session,
+                  choose_device(asked.device, asked.workers, local_place(session.processes())));
   for (const std::string& warning : resolved.warnings) session.warn(warning);
   if (!session.settings.verbose) return;
   for (int rank = 0; rank < resolved.workers; ++rank) {

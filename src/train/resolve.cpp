@@ -10,6 +10,7 @@
 #include "lockstep/error.h"
 #include "train/check_config.h"
 #include "train/gemm_choice.h"
+#include "train/local_place.h"
 
 namespace lockstep {
 
@@ -93,11 +94,6 @@ void choose_communication(Resolved& resolved) {
     resolved.warnings.push_back(
         "--deterministic folds gradients in rank order: --allreduce ring runs as direct");
   }
-}
-
-LocalPlace local_place(const ProcessGroup& processes) {
-  return {processes.place(processes.rank()).neighbour,
-          static_cast<int>(processes.neighbours().size())};
 }
 
 // GPUs share no memory: a replica each, and NCCL's all-reduce.
