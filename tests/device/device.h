@@ -55,6 +55,9 @@ void set_order(std::uint64_t seed);
 // renew_device(). False on a GPU, which stays what it is.
 bool pretend_multiprocessors(int count);
 bool pretend_capability(int major, int minor);
+// Events show the emulator's virtual time from now on until renew_device(), the same in every run;
+// nothing on a GPU.
+void use_virtual_time();
 // Drops the k-th wait for an event from now on; -1: none. False on a GPU, which drops none.
 bool drop_event_wait(long k);
 // Makes so many new devices on the emulator. On GPUs: whether there are so many.

@@ -48,6 +48,10 @@ bool pretend_capability(int major, int minor) {
   return true;
 }
 
+void use_virtual_time() {
+  emulator::set_virtual_time(true);
+}
+
 bool drop_event_wait(long k) {
   emulator::drop_event_wait(k);
   return true;

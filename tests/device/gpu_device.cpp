@@ -66,6 +66,8 @@ bool pretend_capability(int, int) {
   return false;
 }
 
+void use_virtual_time() {}
+
 bool drop_event_wait(long) {
   return false;
 }

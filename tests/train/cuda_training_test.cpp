@@ -375,6 +375,7 @@ TEST_F(CudaTraining, SaysWhereTheDataAre) {
 }
 
 TEST_F(CudaTraining, PhasesAreSampledAndMakeUpTheStep) {
+  testing::use_virtual_time();
   const Dataset dataset = make_dataset();
   // In two parts: the update of a small batch that is computed at once is part of its products.
   const TrainedModel trained = train_on("cuda", dataset, [](Config& c) { c.accumulate = 2; });
