@@ -51,6 +51,9 @@ inline std::vector<Precision> precisions() {
 // Another order of blocks and threads on the emulator; nothing on a GPU, which takes its own each
 // time.
 void set_order(std::uint64_t seed);
+// Up to so many microseconds before some operations of the emulator's streams, until a test ends;
+// nothing on a GPU.
+void set_delays(int max_microseconds);
 // Pretends that the device has so many multiprocessors, or that compute capability, until
 // renew_device(). False on a GPU, which stays what it is.
 bool pretend_multiprocessors(int count);

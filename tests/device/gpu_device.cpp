@@ -58,6 +58,8 @@ bool has_tensor_cores() {
 
 void set_order(std::uint64_t) {}
 
+void set_delays(int) {}
+
 bool pretend_multiprocessors(int) {
   return false;
 }
