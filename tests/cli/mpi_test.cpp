@@ -307,12 +307,27 @@ bool runs(pid_t pid) {
 }
 
 // mpirun may end a moment before the last of its ranks.
-bool ends_soon(pid_t pid) {
-  for (int look = 0; look < 300; ++look) {
+bool ends_soon(pid_t pid, int seconds = 3) {
+  for (int look = 0; look < 100 * seconds; ++look) {
     if (!runs(pid)) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return false;
+}
+
+TEST(Mpi, ranks_end_without_mpirun) {
+  for (const char* transport : kTransports) {
+    const TemporaryFolder folder;
+    Command command(on_ranks(3, {"train", "--epochs", "1000000", "--comm-timeout", "2",
+                                 "--eval-every", "3", "--mpi-transport", transport}),
+                    folder.file(""), kEnvironment);
+    ASSERT_TRUE(command.wait_for_error_text("epoch "));
+    const std::vector<pid_t> pids = ranks_of(command.pid());
+    ASSERT_EQ(pids.size(), 3u);
+    command.send(SIGKILL);
+    EXPECT_EQ(command.wait().exit_code, 128 + SIGKILL);
+    for (const pid_t pid : pids) EXPECT_TRUE(ends_soon(pid, 10)) << transport << ' ' << pid;
+  }
 }
 
 // Loses a rank at a random moment: nothing hangs, nothing stays, the exit code tells.
