@@ -240,7 +240,7 @@ std::vector<std::byte> MpiGroup::gather_at_root(std::span<const std::byte> own) 
       if (requests[rank] == MPI_REQUEST_NULL || test_all({&requests[rank], 1})) continue;
       missing += (missing.empty() ? "" : ", ") + describe(rank);
     }
-    return missing;
+    return missing.empty() ? "ranks that all answer by now" : missing;
   });
   return all;
 }
