@@ -72,12 +72,16 @@ std::string host_name() {
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
 }
 
-void start_mpi(const Launch& launch, double timeout) {
-  const Alarm alarm(timeout, exit_code(ErrorKind::communication),
-                    fmt::format("error: [rank {} {}] MPI did not start within {:.0f} s: not all {} "
-                                "ranks arrived\n  look at the interface that MPI took, at the "
-                                "firewall, and at the machines of the ranks that say nothing\n",
-                                launch.rank, host_name(), timeout, launch.size));
+// The calls by which ranks first connect cannot time out.
+Alarm until_connected(int rank, int size, double timeout) {
+  return {timeout, exit_code(ErrorKind::communication),
+          fmt::format("error: [rank {} {}] MPI did not start within {:.0f} s: not all {} "
+                      "ranks arrived\n  look at the interface that MPI took, at the "
+                      "firewall, and at the machines of the ranks that say nothing\n",
+                      rank, host_name(), timeout, size)};
+}
+
+void start_mpi() {
   int provided = 0;
   // A worker's thread calls MPI while the main one waits for it: never two at once.
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
@@ -100,10 +104,14 @@ MpiComm::~MpiComm() {
 }
 
 MpiGroup::MpiGroup(const Launch& launch, double timeout) : launcher_(launch.launcher) {
-  start_mpi(launch, timeout);
-  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
-  check_mpi(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  {
+    const Alarm alarm = until_connected(launch.rank, launch.size, timeout);
+    start_mpi();
+    check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN),
+              "MPI_Comm_set_errhandler");
+    check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
+    check_mpi(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  }
   int size = 0;
   check_mpi(MPI_Comm_rank(world_, &rank_), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(world_, &size), "MPI_Comm_size");
@@ -144,11 +152,14 @@ void MpiGroup::call_roll() {
 }
 
 void MpiGroup::find_neighbours() {
-  check_mpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine_),
-            "MPI_Comm_split_type");
-  check_mpi(MPI_Comm_set_errhandler(machine_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   int first = rank_;
-  check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, machine_), "MPI_Bcast");
+  {
+    const Alarm alarm = until_connected(rank_, size(), timeout_);
+    check_mpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine_),
+              "MPI_Comm_split_type");
+    check_mpi(MPI_Comm_set_errhandler(machine_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, machine_), "MPI_Bcast");
+  }
   const std::vector<int> machines = all_gather(first);
   std::vector<int> seen(size(), 0);
   for (int rank = 0; rank < size(); ++rank) {
