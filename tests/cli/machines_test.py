@@ -117,12 +117,12 @@ class Head:
         return path
 
 
-def on(places, arguments):
+def on(places, arguments, options=()):
     """The command that starts so many ranks on each machine: places is [(machine, ranks)...]."""
     hosts = ",".join(f"{machine.name}:{ranks}" for machine, ranks in places)
     return [MPIRUN, "--oversubscribe", "--bind-to", "none", "--mca", "plm_rsh_agent",
             f"{SCRATCH}/agent", "--mca", "plm_rsh_no_tree_spawn", "1", "--mca", "orte_tmpdir_base",
-            SCRATCH, "--output-filename", f"{SCRATCH}/log", "--host", hosts, "-n",
+            SCRATCH, "--output-filename", f"{SCRATCH}/log", *options, "--host", hosts, "-n",
             str(sum(ranks for _, ranks in places)), PROGRAM, *arguments]
 
 
@@ -301,11 +301,31 @@ def test_cut_link(head, first, second):
     assert trained(on([(head, 1), (first, 1)], JOB))["run_status"] == "ok"
 
 
+def test_dead_network(head, first, second):
+    """Both machines have a second network with addresses of one range, and no way between them."""
+    for machine, number in ((head, 1), (first, 2)):
+        sh(f"nsenter --target {machine.pid} --net sh -ec 'ip link add dead type bridge; "
+           "ip link add inner type veth peer name outer; ip link set inner master dead up; "
+           f"ip link set outer up; ip address add 10.98.0.{number}/24 dev dead; "
+           "ip link set dead up'")
+    places = [(head, 1), (first, 1)]
+    live = [word for layer in ("btl", "oob")
+            for word in ("--mca", f"{layer}_tcp_if_include", "10.99.0.0/24")]
+    assert trained(on(places, JOB, live))["run_status"] == "ok"
+    # MPI's messages go the wrong way; mpirun's own need not, so that it can end.
+    wrong = [*live[3:], "--mca", "btl_tcp_if_include", "10.98.0.0/24"]
+    start = time.monotonic()
+    err = run(on(places, [*JOB, "--init-timeout", "3"], wrong), 5).stderr
+    print(f"  given up after {time.monotonic() - start:.1f} s")
+    assert "MPI did not start within 3 s" in err and "interface" in err, err
+    wait_for(lambda: not ranks(), AFTER_TIMEOUT + SLACK, "an orphan stays")
+
+
 def main():
     machines = [Head(), Machine(1), Machine(2)]
     os.chdir(SCRATCH)  # ranks start where mpirun did: in a folder that each machine has
     for test in (test_doctor, test_training, test_refusals, test_lost_ranks, test_lost_launcher,
-                 test_cut_link):
+                 test_cut_link, test_dead_network):
         start = time.monotonic()
         print(test.__name__, flush=True)
         test(*machines)
