@@ -16,7 +16,7 @@ build_packages=(
   libgtest-dev libgmock-dev libbenchmark-dev ca-certificates)
 test_packages=(python3:python3)
 ci_packages=(clang-format:clang-format python3-venv libboost-context-dev libthrust-dev
-  qemu-user:qemu-x86_64)
+  qemu-user:qemu-x86_64 iproute2:ip)
 tidy_packages=(clang-tidy:clang-tidy)
 
 # The test programs that run device code, on GPUs or on the emulator.

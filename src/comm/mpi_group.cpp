@@ -62,12 +62,16 @@ int64_t now_ns() {
   return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
-void start_mpi(const Launch& launch, double timeout) {
-  const Alarm alarm(timeout, exit_code(ErrorKind::communication),
-                    fmt::format("error: [rank {} {}] MPI did not start within {:.0f} s: not all {} "
-                                "ranks arrived\n  look at the interface that MPI took, at the "
-                                "firewall, and at the machines of the ranks that say nothing\n",
-                                launch.rank, host_name(), timeout, launch.size));
+// The calls by which ranks first connect cannot time out.
+Alarm until_connected(int rank, int size, double timeout) {
+  return {timeout, exit_code(ErrorKind::communication),
+          fmt::format("error: [rank {} {}] MPI did not start within {:.0f} s: not all {} "
+                      "ranks arrived\n  look at the interface that MPI took, at the "
+                      "firewall, and at the machines of the ranks that say nothing\n",
+                      rank, host_name(), timeout, size)};
+}
+
+void start_mpi() {
   int provided = 0;
   // A worker's thread calls MPI while the main one waits for it: never two at once.
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
@@ -90,10 +94,14 @@ MpiComm::~MpiComm() {
 }
 
 MpiGroup::MpiGroup(const Launch& launch, double timeout) : LaunchedGroup(launch.launcher) {
-  start_mpi(launch, timeout);
-  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
-  check_mpi(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  {
+    const Alarm alarm = until_connected(launch.rank, launch.size, timeout);
+    start_mpi();
+    check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN),
+              "MPI_Comm_set_errhandler");
+    check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
+    check_mpi(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  }
   int rank = 0, size = 0;
   check_mpi(MPI_Comm_rank(world_, &rank), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(world_, &size), "MPI_Comm_size");
@@ -122,11 +130,14 @@ MpiGroup::~MpiGroup() {
 }
 
 void MpiGroup::find_neighbours() {
-  check_mpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &machine_),
-            "MPI_Comm_split_type");
-  check_mpi(MPI_Comm_set_errhandler(machine_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   int first = rank();
-  check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, machine_), "MPI_Bcast");
+  {
+    const Alarm alarm = until_connected(rank(), size(), timeout_);
+    check_mpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &machine_),
+              "MPI_Comm_split_type");
+    check_mpi(MPI_Comm_set_errhandler(machine_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, machine_), "MPI_Bcast");
+  }
   set_machines(all_gather(first));
 }
 
@@ -186,7 +197,7 @@ std::vector<std::byte> MpiGroup::gather_at_root(std::span<const std::byte> own) 
       if (requests[rank] == MPI_REQUEST_NULL || test_all({&requests[rank], 1})) continue;
       missing += (missing.empty() ? "" : ", ") + describe(rank);
     }
-    return missing;
+    return missing.empty() ? "ranks that all answer by now" : missing;
   });
   return all;
 }
