@@ -342,16 +342,6 @@ TEST(GpuRanks, on_gpus_and_on_cpus_are_no_job) {
   EXPECT_EQ(result.exit_code, 2) << result.err;
   EXPECT_THAT(result.err, HasSubstr("--device cpu"));
 }
-
-TEST(GpuRanks, of_mpirun_stop_together_at_a_signal) {
-  const TemporaryFolder folder;
-  Command command(on_ranks(2, kLong), folder.file(""), environment(2));
-  ASSERT_TRUE(command.wait_for_error_text("epoch "));
-  command.send(SIGTERM);
-  const ProcessResult result = command.wait();
-  EXPECT_NE(result.exit_code, 0);
-  EXPECT_THAT(result.err, HasSubstr("interrupted: nothing was saved"));
-}
 #endif
 
 }  // namespace

@@ -273,6 +273,7 @@ Values shared_step_of(cudaStream_t stream) {
       .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, 8)}),
       .report = report};
   write_tail(tail, 8, step, stream);
+  std::atomic_ref(report->stop_vote).store(1, std::memory_order_release);  // at any moment
   update_reduced(UpdateRule::sgd, {0, kSize}, {.values = values, .gradients = gradients}, step,
                  {.tail = tail, .number = 0}, stream);
   wait_for(1);

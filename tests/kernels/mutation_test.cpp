@@ -75,7 +75,9 @@ INSTANTIATE_TEST_SUITE_P(kernels, MutationTest, ::testing::ValuesIn(all_cases())
 // "logistic.cu:89" of every such line in kernels/.
 std::set<std::string> sites_in_source() {
   const std::regex statement(
-      "^[^/]*(__syncthreads|__syncwarp|__threadfence|store_release|atomic[A-Z][a-z]+)[a-z_]*\\(");
+      "^[^/"
+      "]*(__syncthreads|__syncwarp|__threadfence|store_release|load_acquire|atomic[A-Z][a-z]+)[a-z_"
+      "]*\\(");
   std::set<std::string> sites;
   for (const auto& file : std::filesystem::directory_iterator(LOCKSTEP_KERNELS)) {
     const std::string name = file.path().filename();
