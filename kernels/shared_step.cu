@@ -9,13 +9,19 @@ namespace lockstep {
 using namespace device;
 
 constexpr unsigned kReducedThreads = 256;
-constexpr int kTailSamples = 0, kTailBadLosses = 1;
+constexpr int kTailSamples = 0, kTailBadLosses = 1, kTailVotes = 2;
 
-__global__ void write_tail_kernel(float* tail, std::int64_t rows, const StepState* state) {
+__device__ void note_votes(const float* tail, const StepState& state, StepReport* report) {
+  if (report && tail[kTailVotes] > 0.0F && report->stop_step < 0) report->stop_step = state.step;
+}
+
+__global__ void write_tail_kernel(float* tail, std::int64_t rows, const StepState* state,
+                                  const StepReport* report) {
   const unsigned i = threadIdx.x;
   float value = 0.0F;
   if (i == kTailSamples) value = static_cast<float>(rows);
   if (i == kTailBadLosses && diverged(*state)) value = 1.0F;
+  if (i == kTailVotes && report && load_acquire(&report->stop_vote) != 0) value = 1.0F;
   tail[i] = value;
 }
 
@@ -41,14 +47,24 @@ __global__ void advance_shared_step_kernel(StepState* state, StepReport* report,
       report->wrong_samples = samples;
       report->wrong_step = state->step;
     }
+    note_votes(tail, *state, report);
     store_release(&report->buckets, 0U);
   }
   device::advance(*state, report);
 }
 
-void write_tail(float* tail, std::int64_t rows, const StepState* state, cudaStream_t stream) {
+__global__ void report_votes_kernel(const StepState* state, StepReport* report, const float* tail) {
+  note_votes(tail, *state, report);
+}
+
+void write_tail(float* tail, std::int64_t rows, const StepPointers& step, cudaStream_t stream) {
   launch({.grid = 1, .block = static_cast<unsigned>(kTailFloats), .stream = stream},
-         write_tail_kernel, tail, rows, state);
+         write_tail_kernel, tail, rows, step.state, step.report);
+}
+
+void report_votes(const StepPointers& step, const float* tail, cudaStream_t stream) {
+  launch({.grid = 1, .block = 1, .stream = stream}, report_votes_kernel, step.state, step.report,
+         tail);
 }
 
 void update_reduced(UpdateRule rule, Range range, const ParameterPointers& parameters,

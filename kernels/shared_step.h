@@ -1,9 +1,10 @@
 // A step whose gradients are the sums of several workers': what travels with the gradients, and the
 // update that follows the sum.
 //
-// Behind the gradients lies the tail, which is summed as they are: samples and losses that are not
-// finite. So every worker stops at the same step, whoever saw the bad loss, and a worker whose job
-// differs from the others' is found out by the number of samples.
+// Behind the gradients lies the tail, which is summed as they are: samples, losses that are not
+// finite, and votes to stop. So every worker stops at the same step, whoever saw the bad loss or
+// the signal, and a worker whose job differs from the others' is found out by the number of
+// samples.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -21,7 +22,11 @@ inline constexpr std::size_t kTailFloats = kPadFloats;
 inline constexpr std::int64_t kExactCount = std::int64_t{1} << 24;
 
 // After the loss of a share of `rows` samples is known.
-void write_tail(float* tail, std::int64_t rows, const StepState* state, cudaStream_t stream);
+void write_tail(float* tail, std::int64_t rows, const StepPointers& step, cudaStream_t stream);
+
+// Between steps that each worker does alone: what the summed tail says of stopping, as of the step
+// that comes next.
+void report_votes(const StepPointers& step, const float* tail, cudaStream_t stream);
 
 // A bucket of gradients that has been summed over all workers.
 struct ReducedBucket {

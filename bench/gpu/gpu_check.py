@@ -1,5 +1,5 @@
-"""Everything that a GPU must show, in one go: tests, compute-sanitizer, parity with the CPU, and
-the benchmarks beside PyTorch. scripts/gpu-check starts it. Standard library only.
+"""Everything that a GPU must show, in one go: tests, compute-sanitizer, parity with the CPU, NCCL
+between processes, and the benchmarks beside PyTorch. scripts/gpu-check starts it. Standard library only.
 """
 
 import argparse
@@ -17,16 +17,17 @@ import contest  # noqa: E402
 import environment  # noqa: E402
 import gpu_tests  # noqa: E402
 import parity  # noqa: E402
+import ranks  # noqa: E402
 from stage import Log, Skip, run_stage  # noqa: E402
 
-STAGES = ("tests", "sanitizer", "parity", "bench")
+STAGES = ("tests", "sanitizer", "parity", "ranks", "bench")
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/gpu-check",
         description="Runs on a GPU the tests of device code, some of them under compute-sanitizer, "
-        "the same trainings on CPU and GPU, and the jobs beside PyTorch.",
+        "the same trainings on CPU and GPU, ranks that meet by NCCL, and the jobs beside PyTorch.",
         epilog="A stage that fails does not stop the later ones; what cannot run is skipped and says "
         "why. Exit code: 0 nothing failed, 1 something did, 2 usage, 4 no GPU that can be used.",
     )
@@ -127,6 +128,7 @@ def check(arguments):
         "tests": lambda: gpu_tests.test_stage(build, arguments.tests, log, quick),
         "sanitizer": lambda: gpu_tests.sanitizer_stage(build, sanitizer, log, emulated, quick),
         "parity": lambda: parity.parity_stage(build, machine, mnist, log, quick or emulated),
+        "ranks": lambda: ranks.ranks_stage(build, machine, mnist, log, quick),
         "bench": lambda: bench_stage(arguments, build, machine, mnist, log, versions),
     }
     document["stages"] = {

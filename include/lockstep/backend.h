@@ -248,6 +248,13 @@ class SharedEpochStep {
   virtual void keep_replica() = 0;
   virtual void restore_replica() = 0;
 
+  // For workers of several processes: this one votes, in each exchange from the next step on, that
+  // all stop.
+  virtual void vote_to_stop() = 0;
+  // Whether the workers have agreed to stop before `step`, which is the next to queue: the same
+  // answer on all of them. May wait for earlier steps.
+  virtual bool stops_before(int64_t step) = 0;
+
   // Since the last Step::reset_seconds(), without times.
   virtual CommunicationCounters counters() const = 0;
 };

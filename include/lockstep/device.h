@@ -109,8 +109,16 @@ struct DeviceChoice {
   bool on_gpu() const { return !gpus.empty(); }
 };
 
-// Chooses for `workers` workers. `auto` takes the CPU where no GPU can be trained on, and says why
-// in `reason`. A GPU asked for by name that cannot be had is Error (device) with a remedy.
-DeviceChoice choose_device(const std::string& device, int workers);
+// A process among those of its machine that belong to one job.
+struct LocalPlace {
+  int index = 0;
+  int count = 1;
+};
+
+// Chooses for `workers` workers of this process. `auto` takes the CPU where no GPU can be trained
+// on, and says why in `reason`. A GPU asked for by name that cannot be had is Error (device) with a
+// remedy. Of several processes of a machine each takes its turn among the GPUs, or among those
+// named; one that sees as many as it has workers takes these.
+DeviceChoice choose_device(const std::string& device, int workers, LocalPlace place = {});
 
 }  // namespace lockstep

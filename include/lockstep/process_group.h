@@ -45,6 +45,8 @@ struct Launch {
   int rank = 0;
   int size = 1;
   bool speaks_mpi = false;  // MPI_Init will find its peers
+  // Among the processes that the launcher started on this machine, where torchrun tells.
+  std::optional<int> local_rank = {}, local_size = {};
 };
 // Throws Error{usage} where the variables contradict each other (RANK without WORLD_SIZE).
 Launch find_launch();
@@ -82,6 +84,11 @@ class ProcessGroup {
   virtual void begin_step(int64_t step) = 0;
   // "rank 2 (hostname, pid 77, stopped)".
   virtual std::string describe(int rank) const = 0;
+  // The other ranks that this machine sees stopped or gone, by name, else words that say so. Any
+  // thread.
+  virtual std::string silent_ranks() const = 0;
+  // Whether ranks can train on CPUs: communicator() works.
+  virtual bool trains_on_cpus() const { return true; }
 
   // Ends all ranks of the job with this exit code; does not return.
   [[noreturn]] virtual void abort(int code) noexcept = 0;
@@ -120,10 +127,17 @@ std::vector<T> ProcessGroup::gather_as(std::span<const std::byte> own) {
 // A process alone: rank 0 of 1.
 ProcessGroup& single_process();
 
-// Joins the job that `launch` names, within `timeout` seconds. Throws Error: communication where
-// ranks did not arrive (it names them), usage where the launcher started several ranks and this
-// build or this launcher's mode cannot connect them. A launch of one gives single_process()'s like.
-std::unique_ptr<ProcessGroup> join_process_group(const Launch& launch, double timeout);
+// What is known of a job before its ranks have met.
+struct JoinOptions {
+  double timeout = 120.0;       // seconds that ranks may take to arrive
+  std::string device = "auto";  // --device and --workers: torchrun's processes meet on GPUs
+  int workers = 1;
+};
+
+// Joins the job that `launch` names. Throws Error: communication where ranks did not arrive (it
+// names them), usage where the launcher started several ranks and this build or this launcher's
+// mode cannot connect them. A launch of one gives single_process()'s like.
+std::unique_ptr<ProcessGroup> join_process_group(const Launch& launch, const JoinOptions& options);
 
 // "Open MPI 4.1.4"; empty: this build has no MPI.
 std::string mpi_version();

@@ -145,7 +145,7 @@ void CudaModel::queue_forward(std::span<const CudaBatch> parts, const StepPointe
     queue_gradients(part, to, step.state, nullptr, stream);
     if (i > 0) add_gradients(gradients_.data(), to, layout_.size(), stream);
   }
-  write_tail(tail(), rows, step.state, stream);
+  write_tail(tail(), rows, step, stream);
 }
 
 bool CudaModel::has_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment) const {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <thread>
 
+#include "kernels/shared_step.h"
 #include "kernels/wire.h"
 
 namespace lockstep {
@@ -23,19 +24,21 @@ void copy(const DeviceArray<float>& from, const DeviceArray<float>& to, cudaStre
 }  // namespace
 
 CudaPeers::CudaPeers(CudaModel& model, const EpochJob& job, CudaSharedStep* step,
-                     const DeviceArray<StepState>& state, const StepReport& report, CudaFeed& feed,
-                     cudaStream_t stream)
+                     const DeviceArray<StepState>& state, CudaReport& report, CudaFeed& feed,
+                     std::function<void()> wait_for_room, cudaStream_t stream)
     : model_(model),
       job_(job),
       communicator_(*job.exchange.communicator),
       stream_(stream),
       feed_(feed),
       step_(step),
-      state_(state) {
+      state_(state),
+      report_(report),
+      wait_for_room_(std::move(wait_for_room)) {
   communicator_.watch({.queued = &queued_,
                        .waiting = &waiting_,
-                       .steps = &report.steps,
-                       .buckets = &report.buckets,
+                       .steps = &report.host().steps,
+                       .buckets = &report.host().buckets,
                        .all_buckets = &buckets_});
 }
 
@@ -108,13 +111,21 @@ void CudaPeers::average(float weight, AverageState state) {
   };
   add(model_.values());
   if (state == AverageState::yes && model_.states().size() > 0) add(model_.states());
+  count(spans);
+  const StepPointers step{.state = state_.data(), .report = report_.device()};
+  write_tail(model_.tail(), 0, step, side);
+  spans.push_back({model_.tail(), kTailFloats, WireType::fp32});
   communicator_.all_reduce(spans);
+  report_votes(step, model_.tail(), side);
   if (mark) moving_marks_.end(&StepSeconds::communication, side);
   averaged_.record(side);
   averaged_.let_wait(stream_);
   if (mark) waiting_marks_.end(&StepSeconds::exposed_communication, stream_);
   marked_ = true;
   ++averages_;
+}
+
+void CudaPeers::count(const std::vector<WireSpan>& spans) {
   const int64_t size = communicator_.size();
   for (const WireSpan& span : spans) {
     const auto bytes = static_cast<int64_t>(span.count * sizeof(float));
@@ -140,6 +151,14 @@ StepSeconds CudaPeers::average_seconds() const {
   all.communication = scale * seconds_.communication;
   all.exposed_communication = scale * seconds_.exposed_communication;
   return all;
+}
+
+// Somebody's vote counts from kStepsAhead steps later on, when every host knows of it, or from the
+// next epoch on. So all workers stop before the same step.
+bool CudaPeers::stops_before(int64_t step) {
+  if (step != epoch_step_) wait_for_room_();
+  const int64_t stop = report_.stop_step();
+  return stop >= 0 && (stop < epoch_step_ || stop + kStepsAhead <= step);
 }
 
 void CudaPeers::keep_replica() {

@@ -53,6 +53,16 @@ class CudaReport {
 
   int64_t first_bad_step() const { return first_bad_step_; }
 
+  // From the next step on.
+  void vote_to_stop() {
+    std::atomic_ref(report_.host()->stop_vote).store(1, std::memory_order_release);
+  }
+  // The first of the steps that have ended in which a worker voted to stop; -1: none.
+  int64_t stop_step() const {
+    (void)done();  // what a step told is there once it is counted
+    return report_.host()->stop_step;
+  }
+
  private:
   void check_samples() const {
     const int64_t wrong = std::atomic_ref(report_.host()->wrong_step).load();

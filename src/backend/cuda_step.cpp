@@ -21,10 +21,6 @@
 namespace lockstep {
 namespace {
 
-// Fewer than the report has room for.
-constexpr unsigned kStepsAhead = 64;
-static_assert(kStepsAhead < StepReport::kRecords);
-
 // One in so many steps is replayed with events between its phases.
 constexpr int64_t kPhasesEvery = 64;
 
@@ -110,7 +106,7 @@ class CudaStep final : public Step, public EpochStep {
         stream_.get());
     next_step_ = plan.first_step;
     report_.begin(next_step_);
-    if (peers_) peers_->queued(static_cast<unsigned>(next_step_));
+    if (peers_) peers_->begin_epoch(next_step_);
   }
 
   BatchMetrics train_next() override {
@@ -128,7 +124,7 @@ class CudaStep final : public Step, public EpochStep {
     ++launched_;
     ++next_step_;
     ++batch_;
-    if (peers_) peers_->queued(static_cast<unsigned>(next_step_));
+    if (peers_) peers_->queued(next_step_);
     return known_since();
   }
 
@@ -226,8 +222,9 @@ class CudaStep final : public Step, public EpochStep {
     } else {
       launches_ = make_own_launches(on_device_, pointers(), stream_.get());
     }
-    peers_ = std::make_unique<CudaPeers>(on_device_, job_, shared, state_, report_.host(), *feed_,
-                                         stream_.get());
+    peers_ = std::make_unique<CudaPeers>(
+        on_device_, job_, shared, state_, report_, *feed_, [this] { wait_for_room(); },
+        stream_.get());
   }
 
   // A marked step's times are read before the next one.

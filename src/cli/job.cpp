@@ -135,15 +135,13 @@ Dataset load_job_data(Session& session) {
   return dataset;
 }
 
-DeviceChoice describe_device(Session& session, const std::string& device, int workers) {
-  DeviceChoice choice = choose_device(device, workers);
+void describe_device(Session& session, const DeviceChoice& choice) {
   if (!choice.reason.empty()) {
     session.console.note(fmt::format("device: {} (--device auto)", choice.reason));
   }
   if (choice.emulated) {
     session.warn("the GPUs are emulated on the CPU: answers are real, times say nothing");
   }
-  return choice;
 }
 
 std::string describe_model(const Model& model) {

@@ -31,9 +31,8 @@ Settings resolved_settings(const Session& session);
 // Loads the data, says what it is, and puts it into the document.
 Dataset load_job_data(Session& session);
 
-// Chooses the device of `workers` workers and says what `auto` took and why, and that an emulated
-// GPU is one. Throws Error.
-DeviceChoice describe_device(Session& session, const std::string& device, int workers = 1);
+// Says what `auto` took and why, and that an emulated GPU is one.
+void describe_device(Session& session, const DeviceChoice& choice);
 
 // "mlp 784-256-128-10".
 std::string describe_model(const Model& model);

@@ -51,7 +51,8 @@ Dataset load_data_for(Session& session, const Checkpoint& checkpoint, bool label
 
 Predictions apply_model(Session& session, const Checkpoint& checkpoint, const Dataset& dataset) {
   const Config& config = session.settings.config;
-  const DeviceChoice device = describe_device(session, config.device, 1);
+  const DeviceChoice device = choose_device(config.device, 1);
+  describe_device(session, device);
   return evaluate(checkpoint.model, checkpoint.normalization, dataset.train,
                   checkpoint.values.span(), {config.threads, device, true});
 }

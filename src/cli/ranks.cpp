@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <map>
+#include <sstream>
 
 #include "cli/sources.h"
 #include "data/environment.h"
@@ -34,19 +36,20 @@ Facts facts_of(const std::string& text) {
   return facts;
 }
 
-// --init-timeout must be known before the settings are: the flag's or the variable's value, where
-// it can be read; what cannot is refused later.
-double init_timeout(const Invocation& invocation) {
-  double timeout = Config().init_timeout;
+// What must be known before the settings are: the flags' or the variables' values, where they can
+// be read; what cannot is refused later.
+JoinOptions join_options(const Invocation& invocation) {
+  JoinOptions options;
   for (const GivenValues& values :
        {environment_values(invocation.command->options), invocation.flags}) {
     for (const GivenValue& value : values) {
-      const double seconds =
-          value.key == "init-timeout" ? std::strtod(value.text.c_str(), nullptr) : 0.0;
-      if (seconds > 0.0) timeout = seconds;
+      if (value.key == "device") options.device = value.text;
+      const double number = std::strtod(value.text.c_str(), nullptr);
+      if (value.key == "init-timeout" && number > 0.0) options.timeout = number;
+      if (value.key == "workers" && number >= 1.0) options.workers = static_cast<int>(number);
     }
   }
-  return timeout;
+  return options;
 }
 
 }  // namespace
@@ -58,8 +61,8 @@ void join_ranks(Session& session, const std::optional<Error>& failure) {
     return;
   }
   const CommandSpec* command = session.invocation.command;
-  session.joined = join_process_group(
-      launch, failure ? Config().init_timeout : init_timeout(session.invocation));
+  session.joined =
+      join_process_group(launch, failure ? JoinOptions() : join_options(session.invocation));
   ProcessGroup& ranks = *session.joined;
   if (ranks.rank() > 0) {
     session.console.set_rank(
@@ -85,6 +88,31 @@ void write_error_file(const Error& error) {
     write_file(path, json_text(document));
   } catch (const Error&) {
     return;  // the error itself has been told
+  }
+}
+
+void require_own_gpus(ProcessGroup& processes, const std::vector<std::string>& own) {
+  // How NCCL lets ranks share one, to try it where there are too few.
+  const bool shared = !environment_variable("NCCL_HOSTID").empty() ||
+                      environment_variable("NCCL_MULTI_RANK_GPU_ENABLE") == "1";
+  std::string text;
+  for (const std::string& gpu : own) text += gpu + kFact;
+  const std::vector<std::string> all = processes.all_gather_text(text);
+  if (shared) return;
+  std::map<std::string, int> owners;
+  for (int rank = 0; rank < processes.size(); ++rank) {
+    std::istringstream gpus(all[rank]);
+    for (std::string gpu; std::getline(gpus, gpu, kFact);) {
+      const auto [owner, fresh] = owners.try_emplace(gpu, rank);
+      if (fresh) continue;
+      throw AgreedFailure{
+          Error(ErrorKind::device,
+                fmt::format("{} and {} both take {}", processes.describe(owner->second),
+                            processes.describe(rank), gpu),
+                "start no more ranks on a machine than it has GPUs, and let each see all of them "
+                "or its own alone (CUDA_VISIBLE_DEVICES, srun --gpus-per-task=1)"),
+          0};
+    }
   }
 }
 

@@ -23,6 +23,10 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 // Throws AgreedFailure{usage} naming the rank, the fact and both values where ranks differ.
 void require_equal_ranks(ProcessGroup& processes, const Facts& facts);
 
+// Throws AgreedFailure{device} naming two ranks that take the same GPU; `own` are this rank's, by
+// name and UUID.
+void require_own_gpus(ProcessGroup& processes, const std::vector<std::string>& own);
+
 // The first fact in which `theirs` differs from `ours`: "has --lr 0.2, rank 0 has 0.1". Empty:
 // none.
 std::string first_difference(const Facts& ours, const Facts& theirs);

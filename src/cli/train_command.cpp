@@ -11,12 +11,14 @@
 #include "cli/ranks.h"
 #include "cli/signals.h"
 #include "cli/toml_file.h"
+#include "comm/device_group.h"
 #include "lockstep/checkpoint.h"
 #include "lockstep/error.h"
 #include "lockstep/sampler.h"
 #include "lockstep/trainer.h"
 #include "report/format.h"
 #include "report/reports.h"
+#include "train/local_place.h"
 #include "train/machine.h"
 #include "train/step_cost.h"
 #include "train/training_state.h"
@@ -47,6 +49,9 @@ std::optional<Checkpoint> checkpoint_to_resume(const Session& session) {
 // "2 CPU threads", "GPU 0 and 1".
 std::string places_of(const Resolved& resolved) {
   const DeviceChoice& device = resolved.device;
+  if (device.on_gpu() && resolved.ranks > 1) {
+    return fmt::format("{} ranks, a GPU for each worker", resolved.ranks);
+  }
   if (device.on_gpu()) return fmt::format("GPU {}", fmt::join(device.gpus, " and "));
   const int threads = resolved.config.workers * resolved.config.threads;
   const std::string each = fmt::format("{} CPU thread{}", threads, threads == 1 ? "" : "s");
@@ -61,7 +66,9 @@ void describe_job(Session& session, const Resolved& resolved, const Model& model
                            to_string(config.optimizer.kind), config.epochs, config.seed));
   console.note(fmt::format("mode: {} on {}, global batch {}, {} a worker", resolved.name,
                            places_of(resolved), resolved.global_batch, resolved.per_worker_batch));
-  describe_device(session, session.settings.config.device, session.settings.config.workers);
+  const Config& asked = session.settings.config;  // `auto` may stand there
+  describe_device(session,
+                  choose_device(asked.device, asked.workers, local_place(session.processes())));
   for (const std::string& warning : resolved.warnings) session.warn(warning);
   if (!session.settings.verbose) return;
   for (int rank = 0; rank < resolved.workers; ++rank) {
@@ -270,8 +277,32 @@ Facts facts_of(const Session& session, const Job& job) {
   }
   facts.emplace_back("data with the hash", job.dataset.sha256);
   facts.emplace_back("training samples", std::to_string(job.dataset.train.size()));
-  facts.emplace_back("instruction set", describe_machine().simd);
+  if (!job.resolved.device.on_gpu()) {
+    facts.emplace_back("--device", "cpu");
+    facts.emplace_back("instruction set", describe_machine().simd);
+    return facts;
+  }
+  const GpuSurvey& survey = survey_gpus();
+  facts.emplace_back("--device", survey.emulated ? "cuda, emulated" : "cuda");
+  facts.emplace_back("CUDA", survey.runtime);
+  facts.emplace_back("NCCL", nccl_version());
   return facts;
+}
+
+std::vector<std::string> gpu_names(const DeviceChoice& device) {
+  std::vector<std::string> names;
+  for (const int index : device.gpus) {
+    const Gpu& gpu = survey_gpus().gpus.at(index);
+    names.push_back(fmt::format("{} ({})", gpu.name, gpu.uuid));
+  }
+  return names;
+}
+
+void require_equal_jobs(Session& session, const Job& job) {
+  ProcessGroup& processes = session.processes();
+  if (processes.size() == 1) return;
+  require_equal_ranks(processes, facts_of(session, job));
+  if (job.resolved.device.on_gpu()) require_own_gpus(processes, gpu_names(job.resolved.device));
 }
 
 int show_dry_run(Session& session, const Settings& settings, const Job& job) {
@@ -290,7 +321,7 @@ int train_command(Session& session) {
   processes.set_timeout(settings.config.init_timeout);
   session.document.config = config_json(settings, kTrain);
   const Job job = session.together([&] { return prepare_job(session, settings); });
-  if (processes.size() > 1) require_equal_ranks(processes, facts_of(session, job));
+  require_equal_jobs(session, job);
   if (settings.dry_run) return show_dry_run(session, settings, job);
   processes.set_timeout(settings.config.comm_timeout);
   processes.watch(&stop_signal());

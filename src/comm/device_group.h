@@ -8,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "lockstep/backend.h"
@@ -27,10 +28,15 @@ struct DeviceGroupOptions {
   double init_timeout = 120.0;  // seconds that ranks may take to arrive
   double timeout = 60.0;        // seconds without progress of a step
   // Whether the workers of this process are to stop, for a reason that is not the group's.
-  std::function<bool()> stopped;
+  std::function<bool()> stopped = {};
+  // Of the group's other processes, while this one waits for them: why it should wait no longer,
+  // and, at the deadline, who is silent. May be empty.
+  std::function<std::optional<std::string>()> reason_to_give_up = {};
+  std::function<std::string()> silent_ranks = {};
   // Called, on a thread of the group, where communication that has failed cannot even be ended:
-  // the process has to go, and this must not return.
-  std::function<void(const std::string& message)> give_up;
+  // the process has to go, and this must not return. Empty: says so and ends it with exit code 5.
+  std::function<void(const std::string& message)> give_up = {};
+  std::string meeting_place = {};  // "10.0.0.1:29501", where the id names one
 };
 
 // A member's end of the group, ended with its peers.

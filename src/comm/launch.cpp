@@ -41,7 +41,8 @@ constexpr Variables kTorchrun = {"RANK", "WORLD_SIZE", "torchrun"};
 std::optional<Launch> launch_by(const Variables& names) {
   const auto size = number_in(names.size);
   if (!size) return std::nullopt;
-  return Launch{names.launcher, number_in(names.rank).value_or(0), *size, false};
+  return Launch{
+      .launcher = names.launcher, .rank = number_in(names.rank).value_or(0), .size = *size};
 }
 
 std::optional<Launch> launch_by_torchrun() {
@@ -59,7 +60,11 @@ std::optional<Launch> launch_by_torchrun() {
                 fmt::format("RANK={} with WORLD_SIZE={}: ranks are counted from 0", *rank, *size),
                 "give each process a RANK of its own below WORLD_SIZE");
   }
-  return Launch{kTorchrun.launcher, *rank, *size, false};
+  return Launch{.launcher = kTorchrun.launcher,
+                .rank = *rank,
+                .size = *size,
+                .local_rank = number_in("LOCAL_RANK"),
+                .local_size = number_in("LOCAL_WORLD_SIZE")};
 }
 
 }  // namespace

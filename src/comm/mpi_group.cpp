@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <condition_variable>
 #include <csignal>
 #include <cstdio>
@@ -17,15 +16,11 @@
 #include "comm/mpi_communicator.h"
 #include "comm/mpi_memory.h"
 #include "comm/mpi_wait.h"
-#include "comm/process_state.h"
 
 namespace lockstep {
 
 namespace {
 
-// What mpirun leaves between its SIGTERM and its SIGKILL is 0.9 s; srun leaves 30 s.
-constexpr double kMpirunGrace = 0.4;
-constexpr double kGrace = 5.0;
 // Rank 0 knows best who is missing: the others let it speak first.
 constexpr double kAfterRoot = 2.0;
 constexpr double kFinalizeTimeout = 10.0;
@@ -67,11 +62,6 @@ int64_t now_ns() {
   return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown host";
-}
-
 // The calls by which ranks first connect cannot time out.
 Alarm until_connected(int rank, int size, double timeout) {
   return {timeout, exit_code(ErrorKind::communication),
@@ -103,7 +93,7 @@ MpiComm::~MpiComm() {
   if (std::uncaught_exceptions() == 0) (void)MPI_Comm_free(&comm_);
 }
 
-MpiGroup::MpiGroup(const Launch& launch, double timeout) : launcher_(launch.launcher) {
+MpiGroup::MpiGroup(const Launch& launch, double timeout) : LaunchedGroup(launch.launcher) {
   {
     const Alarm alarm = until_connected(launch.rank, launch.size, timeout);
     start_mpi();
@@ -112,10 +102,10 @@ MpiGroup::MpiGroup(const Launch& launch, double timeout) : launcher_(launch.laun
     check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
     check_mpi(MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   }
-  int size = 0;
-  check_mpi(MPI_Comm_rank(world_, &rank_), "MPI_Comm_rank");
+  int rank = 0, size = 0;
+  check_mpi(MPI_Comm_rank(world_, &rank), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(world_, &size), "MPI_Comm_size");
-  places_.resize(size);
+  expect(rank, size);
   policy_.reason_to_give_up = [this] { return reason_to_give_up(); };
   set_timeout(timeout);
   if (size == 1 && launch.size > 1) {
@@ -133,40 +123,22 @@ MpiGroup::~MpiGroup() {
   if (std::uncaught_exceptions() > 0) return;
   const Alarm alarm(kFinalizeTimeout, exit_code(ErrorKind::communication),
                     fmt::format("error: {} waited {:.0f} s for the others to end MPI\n",
-                                describe(rank_), kFinalizeTimeout));
+                                describe(rank()), kFinalizeTimeout));
   (void)MPI_Comm_free(&machine_);
   (void)MPI_Comm_free(&world_);
   (void)MPI_Finalize();
 }
 
-void MpiGroup::call_roll() {
-  for (int rank = 0; rank < size(); ++rank) places_[rank].host = "not arrived";
-  const std::vector<std::string> hellos =
-      all_gather_text(fmt::format("{} {}", getpid(), host_name()));
-  for (int rank = 0; rank < size(); ++rank) {
-    const std::string& hello = hellos[rank];
-    const size_t space = hello.find(' ');
-    std::from_chars(hello.data(), hello.data() + space, places_[rank].pid);
-    places_[rank].host = hello.substr(space + 1);
-  }
-}
-
 void MpiGroup::find_neighbours() {
-  int first = rank_;
+  int first = rank();
   {
-    const Alarm alarm = until_connected(rank_, size(), timeout_);
-    check_mpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine_),
+    const Alarm alarm = until_connected(rank(), size(), timeout_);
+    check_mpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &machine_),
               "MPI_Comm_split_type");
     check_mpi(MPI_Comm_set_errhandler(machine_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, machine_), "MPI_Bcast");
   }
-  const std::vector<int> machines = all_gather(first);
-  std::vector<int> seen(size(), 0);
-  for (int rank = 0; rank < size(); ++rank) {
-    places_[rank].machine = machines[rank];
-    places_[rank].neighbour = seen[machines[rank]]++;
-    if (machines[rank] == first) neighbours_.push_back(rank);
-  }
+  set_machines(all_gather(first));
 }
 
 void MpiGroup::set_timeout(double seconds) {
@@ -175,43 +147,17 @@ void MpiGroup::set_timeout(double seconds) {
   policy_.spins = 1000;
 }
 
-std::string MpiGroup::describe(int rank) const {
-  const Place& place = places_[rank];
-  if (place.pid == 0) return fmt::format("rank {}", rank);
-  const bool here = place.machine == places_[rank_].machine;
-  const ProcessState state = here ? process_state(place.pid) : ProcessState::runs;
-  return fmt::format("rank {} ({}, pid {}{})", rank, place.host, place.pid,
-                     state == ProcessState::stopped ? ", stopped"
-                     : state == ProcessState::gone  ? ", gone"
-                                                    : "");
-}
-
-std::optional<std::string> MpiGroup::reason_to_give_up() const {
-  for (const int rank : neighbours_) {
-    if (rank != rank_ && process_state(places_[rank].pid) == ProcessState::gone) {
-      return fmt::format("{} is no more", describe(rank));
-    }
-  }
-  if (!stop_signal_ || stop_signal_->load(std::memory_order_relaxed) == 0) return std::nullopt;
-  int64_t seen = 0;
-  const int64_t now = now_ns();
-  if (stop_seen_.compare_exchange_strong(seen, now)) seen = now;
-  const double since = 1e-9 * static_cast<double>(now - seen);
-  if (since < (launcher_ == "srun" ? kGrace : kMpirunGrace)) return std::nullopt;
-  return "a signal ends this job";
-}
-
 std::string MpiGroup::ranks_without_answer() const {
   std::vector<MPI_Request> answers(size(), MPI_REQUEST_NULL), calls(size(), MPI_REQUEST_NULL);
   // Never freed where they are still under way: the process ends soon.
   auto* const bytes = new std::vector<char>(size());
-  for (int rank = 0; rank < size(); ++rank) {
-    if (rank == rank_) continue;
+  for (int peer = 0; peer < size(); ++peer) {
+    if (peer == rank()) continue;
     check_mpi(
-        MPI_Irecv(bytes->data() + rank, 1, MPI_CHAR, rank, kRollCallTag, world_, &answers[rank]),
+        MPI_Irecv(bytes->data() + peer, 1, MPI_CHAR, peer, kRollCallTag, world_, &answers[peer]),
         "MPI_Irecv");
     check_mpi(
-        MPI_Isend(bytes->data() + rank_, 1, MPI_CHAR, rank, kRollCallTag, world_, &calls[rank]),
+        MPI_Isend(bytes->data() + rank(), 1, MPI_CHAR, peer, kRollCallTag, world_, &calls[peer]),
         "MPI_Isend");
   }
   const int64_t end = now_ns() + static_cast<int64_t>(1e9 * kRollCall);
@@ -219,9 +165,9 @@ std::string MpiGroup::ranks_without_answer() const {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   std::string silent;
-  for (int rank = 0; rank < size(); ++rank) {
-    if (rank == rank_ || test_all({&answers[rank], 1})) continue;
-    silent += (silent.empty() ? "" : ", ") + describe(rank);
+  for (int peer = 0; peer < size(); ++peer) {
+    if (peer == rank() || test_all({&answers[peer], 1})) continue;
+    silent += (silent.empty() ? "" : ", ") + describe(peer);
   }
   return silent.empty() ? "ranks that all answer by now" : silent;
 }
@@ -230,10 +176,10 @@ std::string MpiGroup::ranks_without_answer() const {
 std::vector<std::byte> MpiGroup::gather_at_root(std::span<const std::byte> own) {
   const auto bytes = static_cast<int>(own.size());
   std::vector<std::byte> all;
-  if (rank_ != 0) {
+  if (rank() != 0) {
     MPI_Request request = MPI_REQUEST_NULL;
     check_mpi(MPI_Isend(own.data(), bytes, MPI_BYTE, 0, kTag, world_, &request), "MPI_Isend");
-    wait_for_requests(policy_, {&request, 1}, describe(rank_), "to meet",
+    wait_for_requests(policy_, {&request, 1}, describe(rank()), "to meet",
                       [this] { return ranks_without_answer(); });
     return all;
   }
@@ -275,7 +221,7 @@ void MpiGroup::broadcast_bytes(std::span<std::byte> data, int root) {
       MPI_Ibcast(data.data(), static_cast<int>(data.size()), MPI_BYTE, root, world_, &request),
       "MPI_Ibcast");
   policy_.timeout = std::chrono::duration<double>(timeout_ + kAfterRoot);
-  wait_for_requests(policy_, {&request, 1}, describe(rank_), "to meet",
+  wait_for_requests(policy_, {&request, 1}, describe(rank()), "to meet",
                     [&] { return ranks_without_answer(); });
   policy_.timeout = std::chrono::duration<double>(timeout_);
 }
@@ -285,7 +231,7 @@ void MpiGroup::barrier() {
 }
 
 std::unique_ptr<SharedMemory> MpiGroup::share_memory(size_t bytes, std::string& why) {
-  if (neighbours_.size() != places_.size()) {
+  if (neighbours().size() != static_cast<size_t>(size())) {
     why = "the ranks are on several machines";
     return nullptr;
   }

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "comm/launched_group.h"
 #include "comm/wait.h"
-#include "lockstep/process_group.h"
 
 namespace lockstep {
 
@@ -25,17 +25,12 @@ class MpiComm {
   MPI_Comm comm_ = MPI_COMM_NULL;
 };
 
-class MpiGroup final : public ProcessGroup {
+class MpiGroup final : public LaunchedGroup {
  public:
   // Starts MPI and calls the roll, all within `timeout` seconds.
   MpiGroup(const Launch& launch, double timeout);
   // Ends MPI where no error is on its way: all ranks come to it then.
   ~MpiGroup() override;
-
-  int rank() const override { return rank_; }
-  int size() const override { return static_cast<int>(places_.size()); }
-  const Place& place(int rank) const override { return places_[rank]; }
-  const std::vector<int>& neighbours() const override { return neighbours_; }
 
   std::vector<std::byte> all_gather_bytes(std::span<const std::byte> own) override;
   void broadcast_bytes(std::span<std::byte> data, int root) override;
@@ -44,11 +39,8 @@ class MpiGroup final : public ProcessGroup {
   std::unique_ptr<Communicator> communicator(AllReduceAlgorithm algorithm) override;
 
   void set_timeout(double seconds) override;
-  void watch(const std::atomic<int>* stop_signal) override { stop_signal_ = stop_signal; }
-  std::optional<std::string> reason_to_give_up() const override;
   void begin_step(int64_t step) override { step_ = step; }
   int64_t step() const { return step_; }
-  std::string describe(int rank) const override;
   // The ranks that do not answer within a second, by name: for a rank that has waited in vain.
   // Those that gave up waiting at about the same time do answer.
   std::string ranks_without_answer() const;
@@ -59,21 +51,14 @@ class MpiGroup final : public ProcessGroup {
   MPI_Comm machine() const { return machine_; }
 
  private:
-  void call_roll();
   void find_neighbours();
   std::vector<std::byte> gather_at_root(std::span<const std::byte> own);
 
-  std::string launcher_;
-  int rank_ = 0;
-  std::vector<Place> places_;
-  std::vector<int> neighbours_;
   MPI_Comm world_ = MPI_COMM_NULL;    // of the control plane
   MPI_Comm machine_ = MPI_COMM_NULL;  // ranks of this machine
   WaitPolicy policy_;
   double timeout_ = 0.0;
   int64_t step_ = -1;
-  const std::atomic<int>* stop_signal_ = nullptr;
-  mutable std::atomic<int64_t> stop_seen_{0};  // steady clock, when a waiting rank saw the signal
 };
 
 }  // namespace lockstep

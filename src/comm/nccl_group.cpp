@@ -22,7 +22,7 @@ class NcclGroup final : public DeviceGroup {
       : options_(std::move(options)),
         health_(options_.stopped),
         arrived_(static_cast<size_t>(options_.members)),
-        watchdog_(health_, options_.timeout, options_.give_up) {}
+        watchdog_(health_, options_) {}
 
   OwnedDeviceCommunicator join(int member) override {
     using Clock = NcclCommunicator::Clock;
@@ -53,8 +53,10 @@ class NcclGroup final : public DeviceGroup {
       missing = "ranks of other processes";
     }
     return {ErrorKind::communication,
-            fmt::format("rank {} of {}: NCCL did not connect within {:.0f} s; {}", rank,
-                        options_.world_size, options_.init_timeout,
+            fmt::format("rank {} of {}: NCCL did not connect{} within {:.0f} s; {}", rank,
+                        options_.world_size,
+                        options_.meeting_place.empty() ? "" : " at " + options_.meeting_place,
+                        options_.init_timeout,
                         missing.empty() ? "all ranks of this process had arrived"
                                         : missing + " did not arrive"),
             "check that every rank started; between machines NCCL_SOCKET_IFNAME (the interface) "

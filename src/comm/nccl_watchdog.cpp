@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -13,17 +15,14 @@ namespace lockstep {
 namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{5};
+constexpr std::chrono::milliseconds kAskEvery{100};
 // An abort that takes longer will not return.
 constexpr std::chrono::seconds kAbortDeadline{10};
 
 }  // namespace
 
-NcclWatchdog::NcclWatchdog(GroupHealth& health, double timeout,
-                           std::function<void(const std::string&)> give_up)
-    : health_(health),
-      timeout_(timeout),
-      give_up_(std::move(give_up)),
-      thread_([this] { run(); }) {}
+NcclWatchdog::NcclWatchdog(GroupHealth& health, const DeviceGroupOptions& options)
+    : health_(health), options_(options), thread_([this] { run(); }) {}
 
 NcclWatchdog::~NcclWatchdog() {
   {
@@ -73,7 +72,7 @@ void NcclWatchdog::look() {
   const Clock::time_point now = Clock::now();
   for (auto& [communicator, watched] : watched_) {
     if (const std::optional<Error> error = communicator->async_error()) {
-      health_.fail(*error);
+      health_.fail(with_reason(*error));
       return;
     }
     look_at_progress(*communicator, watched, now);
@@ -86,17 +85,29 @@ void NcclWatchdog::look_at_progress(NcclCommunicator& communicator, Watched& wat
   const bool moved = at.done != watched.done || at.buckets_done != watched.buckets;
   watched.done = at.done;
   watched.buckets = at.buckets_done;
-  if (!at.waiting || moved) watched.since = now;
-  if (now - watched.since < timeout_) return;
+  if (!at.waiting || moved) watched.since = watched.asked = now;
   const std::chrono::duration<double> waited = now - watched.since;
+  std::optional<std::string> reason;
+  if (options_.reason_to_give_up && now - watched.asked >= kAskEvery) {
+    watched.asked = now;
+    reason = options_.reason_to_give_up();
+  }
+  if (!reason && waited.count() < options_.timeout) return;
   const std::string place =
       at.buckets == 0 ? "communication"
                       : fmt::format("step {}, bucket {} of {}", at.done + 1,
                                     std::min(at.buckets_done + 1, at.buckets), at.buckets);
   health_.fail({ErrorKind::communication,
-                fmt::format("{}: rank {} has waited {:.1f} s for {}", place, communicator.rank(),
-                            waited.count(), behind(at.queued)),
+                fmt::format("{}: rank {} has waited {:.1f} s{}", place, communicator.rank(),
+                            waited.count(), reason ? ": " + *reason : " for " + behind(at.queued)),
                 "a worker that is slow rather than stuck needs a longer --comm-timeout"});
+}
+
+// NCCL says that a peer has gone, and not which.
+Error NcclWatchdog::with_reason(const Error& error) const {
+  const auto reason = options_.reason_to_give_up ? options_.reason_to_give_up() : std::nullopt;
+  if (!reason) return error;
+  return {error.kind(), fmt::format("{}; {}", error.what(), *reason), error.remedy()};
 }
 
 // The ranks of this process that have queued fewer steps than the one that waits.
@@ -108,7 +119,16 @@ std::string NcclWatchdog::behind(unsigned queued) const {
     names += fmt::format("{}rank {} (at step {})", names.empty() ? "" : ", ", communicator->rank(),
                          theirs + 1);
   }
-  return names.empty() ? "a peer: no rank of this process is behind" : names;
+  if (!names.empty()) return names;
+  if (options_.members == options_.world_size) return "a peer: no rank of this process is behind";
+  return options_.silent_ranks ? options_.silent_ranks() : "a rank of another process";
+}
+
+void NcclWatchdog::give_up(const std::string& message) const {
+  if (options_.give_up) return options_.give_up(message);
+  fmt::print(stderr, "error: {}; leaving at once\n", message);
+  std::fflush(stderr);
+  std::_Exit(exit_code(ErrorKind::communication));
 }
 
 // On a thread of its own, so that this one sees whether it comes to an end.
@@ -125,7 +145,7 @@ void NcclWatchdog::abort(const std::vector<NcclCommunicator*>& communicators) {
   {
     std::unique_lock lock(mutex);
     if (!ended.wait_for(lock, kAbortDeadline, [&] { return done; })) {
-      give_up_(fmt::format("NCCL could not be ended within {} s", kAbortDeadline.count()));
+      give_up(fmt::format("NCCL could not be ended within {} s", kAbortDeadline.count()));
     }
   }
   aborter.join();

@@ -5,13 +5,13 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "comm/device_group.h"
 #include "comm/group_health.h"
 
 namespace lockstep {
@@ -20,9 +20,8 @@ class NcclCommunicator;
 
 class NcclWatchdog {
  public:
-  // `timeout` in seconds. `give_up`: see DeviceGroupOptions. `health` must outlive it.
-  NcclWatchdog(GroupHealth& health, double timeout,
-               std::function<void(const std::string&)> give_up);
+  // Both must outlive it.
+  NcclWatchdog(GroupHealth& health, const DeviceGroupOptions& options);
   ~NcclWatchdog();
   NcclWatchdog(const NcclWatchdog&) = delete;
   NcclWatchdog& operator=(const NcclWatchdog&) = delete;
@@ -36,6 +35,7 @@ class NcclWatchdog {
   struct Watched {
     unsigned done = 0, buckets = 0;
     Clock::time_point since;  // no progress
+    Clock::time_point asked;  // for a reason to give up
     bool ending = false;      // its owner waits for the abort
     bool aborted = false;
   };
@@ -44,11 +44,12 @@ class NcclWatchdog {
   void look();
   void look_at_progress(NcclCommunicator& communicator, Watched& watched, Clock::time_point now);
   std::string behind(unsigned queued) const;
+  Error with_reason(const Error& error) const;
+  void give_up(const std::string& message) const;
   void abort(const std::vector<NcclCommunicator*>& communicators);
 
   GroupHealth& health_;
-  std::chrono::duration<double> timeout_;
-  std::function<void(const std::string&)> give_up_;
+  const DeviceGroupOptions& options_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -32,6 +32,7 @@ class SingleProcess final : public ProcessGroup {
   std::optional<std::string> reason_to_give_up() const override { return std::nullopt; }
   void begin_step(int64_t) override {}
   std::string describe(int rank) const override { return fmt::format("rank {}", rank); }
+  std::string silent_ranks() const override { return "nobody: there is one process"; }
   [[noreturn]] void abort(int code) noexcept override { _exit(code); }
 
  private:
@@ -59,14 +60,10 @@ ProcessGroup& single_process() {
   return single;
 }
 
-std::unique_ptr<ProcessGroup> join_process_group(const Launch& launch, double timeout) {
+std::unique_ptr<ProcessGroup> join_process_group(const Launch& launch, const JoinOptions& options) {
   if (launch.size == 1) return std::make_unique<SingleProcess>();
-  if (launch.speaks_mpi) return join_mpi(launch, timeout);
-  if (launch.launcher == "torchrun") {
-    throw Error(ErrorKind::usage,
-                fmt::format("torchrun started {} processes: on CPUs ranks are MPI's", launch.size),
-                fmt::format("use mpirun -n {} lockstep ...", launch.size));
-  }
+  if (launch.speaks_mpi) return join_mpi(launch, options.timeout);
+  if (launch.launcher == "torchrun") return join_by_nccl(launch, options);
   throw Error(ErrorKind::usage,
               fmt::format("{} started {} processes without a way to find each other: each would "
                           "train alone",

@@ -50,16 +50,37 @@ Error named(const std::string& device, const GpuDiagnosis& diagnosis) {
           diagnosis.remedy};
 }
 
+// Of the GPUs that the processes of a machine share, those whose turn it is.
+std::vector<int> take_turn(const std::vector<int>& shared, const std::string& device, int workers,
+                           LocalPlace place) {
+  const int have = static_cast<int>(shared.size());
+  if (have == workers) return shared;
+  const int first = place.index * workers;
+  if (first + workers > have) {
+    throw Error(
+        ErrorKind::device,
+        fmt::format("--device {}: {} ranks of this machine with {} worker{} each need {}, "
+                    "and there {}",
+                    device, place.count, workers, workers == 1 ? "" : "s",
+                    gpus(place.count * workers), have == 1 ? "is 1" : fmt::format("are {}", have)),
+        fmt::format("start at most {} rank{} a machine", have / workers,
+                    have / workers == 1 ? "" : "s"));
+  }
+  return {shared.begin() + first, shared.begin() + first + workers};
+}
+
 // The GPUs of `workers` workers. Throws Error where there are none such.
-std::vector<int> gpus_for(const DeviceRequest& request, const std::string& device, int workers) {
+std::vector<int> gpus_for(const DeviceRequest& request, const std::string& device, int workers,
+                          LocalPlace place) {
   const GpuSurvey& survey = survey_gpus();
   if (!survey.diagnosis.usable()) throw named(device, survey.diagnosis);
   const int count = static_cast<int>(survey.gpus.size());
   std::vector<int> chosen = request.gpus;
   if (chosen.empty()) {
-    chosen.resize(std::min(workers, count));
+    chosen.resize(place.count > 1 ? count : std::min(workers, count));
     std::iota(chosen.begin(), chosen.end(), 0);
   }
+  if (place.count > 1) chosen = take_turn(chosen, device, workers, place);
   for (const int index : chosen) {
     if (index < count) continue;
     throw Error(ErrorKind::device,
@@ -87,9 +108,10 @@ std::string canonical_name(const DeviceRequest& request) {
   return fmt::format("cuda:{}", fmt::join(request.gpus, ","));
 }
 
-DeviceChoice choose_gpus(const DeviceRequest& request, const std::string& device, int workers) {
+DeviceChoice choose_gpus(const DeviceRequest& request, const std::string& device, int workers,
+                         LocalPlace place) {
   DeviceChoice choice;
-  choice.gpus = gpus_for(request, device, workers);
+  choice.gpus = gpus_for(request, device, workers, place);
   choice.emulated = survey_gpus().emulated;
   choice.name = canonical_name(request);
   for (const int index : choice.gpus) {
@@ -100,7 +122,7 @@ DeviceChoice choose_gpus(const DeviceRequest& request, const std::string& device
 }
 
 // A GPU only where one can be trained on: not an emulated one, which is slower than any CPU.
-DeviceChoice choose_automatically(int workers) {
+DeviceChoice choose_automatically(int workers, LocalPlace place) {
   DeviceChoice cpu;
   const GpuSurvey& survey = survey_gpus();
   if (!survey.diagnosis.usable()) {
@@ -119,7 +141,7 @@ DeviceChoice choose_automatically(int workers) {
     return cpu;
   }
   try {
-    DeviceChoice choice = choose_gpus({DeviceRequest::Kind::cuda, {}}, "cuda", workers);
+    DeviceChoice choice = choose_gpus({DeviceRequest::Kind::cuda, {}}, "cuda", workers, place);
     choice.reason = fmt::format("{}: {}", choice.name, survey.gpus[0].name);
     return choice;
   } catch (const Error& error) {
@@ -171,14 +193,14 @@ std::unique_ptr<Backend> make_backend(const DeviceChoice& choice, int rank) {
   return choice.on_gpu() ? make_cuda_backend(choice.gpus.at(rank)) : make_cpu_backend();
 }
 
-DeviceChoice choose_device(const std::string& device, int workers) {
+DeviceChoice choose_device(const std::string& device, int workers, LocalPlace place) {
   const DeviceRequest request = parse_device(device);
   switch (request.kind) {
     case DeviceRequest::Kind::cpu: return {};
-    case DeviceRequest::Kind::automatic: return choose_automatically(workers);
+    case DeviceRequest::Kind::automatic: return choose_automatically(workers, place);
     case DeviceRequest::Kind::cuda: break;
   }
-  return choose_gpus(request, device, workers);
+  return choose_gpus(request, device, workers, place);
 }
 
 }  // namespace lockstep

@@ -1,36 +1,33 @@
 #include "train/gpu_team.h"
 
-#include <fmt/core.h>
-
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 
 namespace lockstep {
 
 namespace {
 
-constexpr int kCommunicationFailed = 5;  // the exit code
-
-// The last way out of a library call that does not return.
-[[noreturn]] void leave_at_once(const std::string& message) {
-  fmt::print(stderr, "error: {}; leaving at once\n", message);
-  std::fflush(stderr);
-  std::_Exit(kCommunicationFailed);
+// Rank 0's, which the other processes hear of.
+DeviceGroupId common_id(Run& run) {
+  DeviceGroupId id{};
+  if (run.processes.rank() == 0) id = new_device_group_id();
+  run.processes.broadcast(std::span<char>(id), 0);
+  return id;
 }
 
 }  // namespace
 
 std::unique_ptr<DeviceGroup> make_device_group(Run& run) {
   if (!run.resolved.device.on_gpu() || run.resolved.workers == 1) return nullptr;
-  return make_device_group({.id = new_device_group_id(),
+  ProcessGroup& processes = run.processes;
+  return make_device_group({.id = common_id(run),
                             .first_rank = run.first_worker,
                             .members = run.local_workers,
                             .world_size = run.resolved.workers,
                             .init_timeout = run.config.init_timeout,
                             .timeout = run.config.comm_timeout,
                             .stopped = [&run] { return run.group.aborted(); },
-                            .give_up = leave_at_once});
+                            .reason_to_give_up = [&] { return processes.reason_to_give_up(); },
+                            .silent_ranks = [&] { return processes.silent_ranks(); }});
 }
 
 OwnedDeviceCommunicator join_device_group(Run& run, int rank) {
@@ -48,7 +45,8 @@ EpochJob shared_job(Worker& worker, DeviceCommunicator& communicator) {
                   .of_gradients = run.resolved.strategy == Strategy::sync,
                   .overlap = run.config.overlap == Toggle::on,
                   .ordered = run.config.deterministic,
-                  .type = run.config.grad_dtype};
+                  .type = run.config.grad_dtype,
+                  .captured = run.local_workers == 1};
   return job;
 }
 

@@ -10,6 +10,7 @@
 #include "lockstep/error.h"
 #include "train/check_config.h"
 #include "train/gemm_choice.h"
+#include "train/local_place.h"
 
 namespace lockstep {
 
@@ -99,16 +100,10 @@ void choose_communication(Resolved& resolved) {
 void choose_gpu_communication(const Config& config, Resolved& resolved) {
   if (!resolved.device.on_gpu()) return;
   resolved.update = UpdateKind::replicas;
-  if (resolved.ranks > 1) {
-    throw Error(ErrorKind::device,
-                fmt::format("--device {} in {} ranks is not in this version yet", config.device,
-                            resolved.ranks),
-                "start one process and use --workers, a GPU each; or --device cpu");
-  }
   if (resolved.workers > 1 && nccl_version().empty()) {
     throw Error(ErrorKind::device,
-                fmt::format("--workers {} with --device {}: this build has no NCCL",
-                            resolved.workers, config.device),
+                fmt::format("{} workers with --device {}: this build has no NCCL", resolved.workers,
+                            config.device),
                 "install NCCL (libnccl-dev) and build again, or train on one GPU");
   }
 }
@@ -133,7 +128,13 @@ Resolved resolve(const Config& config, int64_t train_samples, ProcessGroup& proc
   choose_batch(resolved, train_samples);
   choose_learning_rate_scale(resolved);
   choose_communication(resolved);
-  resolved.device = choose_device(config.device, config.workers);
+  resolved.device = choose_device(config.device, config.workers, local_place(processes));
+  if (!resolved.device.on_gpu() && !processes.trains_on_cpus()) {
+    throw Error(
+        ErrorKind::usage,
+        fmt::format("{} processes of torchrun on CPUs: there ranks are MPI's", processes.size()),
+        fmt::format("use --device cuda, or mpirun -n {} lockstep ...", processes.size()));
+  }
   choose_gpu_communication(config, resolved);
   const GpuSurvey survey = resolved.device.on_gpu() ? survey_gpus() : GpuSurvey{};
   const GemmChoice gemm = choose_gemm(config, resolved.device, survey);

@@ -137,8 +137,22 @@ bool Worker::begin_epoch() {
 }
 
 bool Worker::may_start(int64_t global_step) {
-  if (run_.by_messages()) return !run_.stop_agreed.load(std::memory_order_relaxed);
-  return run_.gate.may_start(run_.place(rank_), global_step, run_.group.policy());
+  if (!run_.by_messages()) {
+    return run_.gate.may_start(run_.place(rank_), global_step, run_.group.policy());
+  }
+  EpochStep* behind = step_->epoch_step();
+  if (SharedEpochStep* shared = behind ? behind->shared_step() : nullptr) {
+    return may_start_by_vote(*shared, global_step);
+  }
+  return !run_.stop_agreed.load(std::memory_order_relaxed);
+}
+
+// Workers of one process run behind each other: each goes by its own sums.
+bool Worker::may_start_by_vote(SharedEpochStep& step, int64_t global_step) {
+  if (run_.stop_by_vote()) step.vote_to_stop();
+  if (!step.stops_before(global_step)) return true;
+  run_.stop_agreed.store(true, std::memory_order_relaxed);
+  return false;
 }
 
 const GlobalBatch* Worker::next_batch() {

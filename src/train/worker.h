@@ -91,6 +91,7 @@ class Worker {
  private:
   bool checkpoint_is_due(int64_t finished_steps) const;
   bool may_start(int64_t global_step);
+  bool may_start_by_vote(SharedEpochStep& step, int64_t global_step);
   void fill_batch(IndexRange positions);
   void record_step_time();
   void record_mean_step_time(double epoch_seconds);

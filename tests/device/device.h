@@ -51,10 +51,16 @@ inline std::vector<Precision> precisions() {
 // Another order of blocks and threads on the emulator; nothing on a GPU, which takes its own each
 // time.
 void set_order(std::uint64_t seed);
+// Up to so many microseconds before some operations of the emulator's streams, until a test ends;
+// nothing on a GPU.
+void set_delays(int max_microseconds);
 // Pretends that the device has so many multiprocessors, or that compute capability, until
 // renew_device(). False on a GPU, which stays what it is.
 bool pretend_multiprocessors(int count);
 bool pretend_capability(int major, int minor);
+// Events show the emulator's virtual time from now on until renew_device(), the same in every run;
+// nothing on a GPU.
+void use_virtual_time();
 // Drops the k-th wait for an event from now on; -1: none. False on a GPU, which drops none.
 bool drop_event_wait(long k);
 // Makes so many new devices on the emulator. On GPUs: whether there are so many.

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "device/device.h"
 
 namespace lockstep::testing {
@@ -5,6 +7,9 @@ namespace lockstep::testing {
 namespace {
 
 constexpr int kDevice = 0;
+constexpr int kMicroseconds = 100, kOneIn = 8;  // delays, as they are without a word
+
+bool delays_are_set = false;
 
 }  // namespace
 
@@ -38,6 +43,11 @@ void set_order(std::uint64_t seed) {
   emulator::set_seed(seed);
 }
 
+void set_delays(int max_microseconds) {
+  delays_are_set = true;
+  emulator::set_delays(max_microseconds, kOneIn);
+}
+
 bool pretend_multiprocessors(int count) {
   emulator::set_multiprocessors(kDevice, count);
   return true;
@@ -46,6 +56,10 @@ bool pretend_multiprocessors(int count) {
 bool pretend_capability(int major, int minor) {
   emulator::set_compute_capability(kDevice, major, minor);
   return true;
+}
+
+void use_virtual_time() {
+  emulator::set_virtual_time(true);
 }
 
 bool drop_event_wait(long k) {
@@ -72,6 +86,7 @@ void DeviceTest::SetUp() {
 
 void DeviceTest::TearDown() {
   emulator::set_seed(1);
+  if (std::exchange(delays_are_set, false)) emulator::set_delays(kMicroseconds, kOneIn);
   renew_device();
 }
 

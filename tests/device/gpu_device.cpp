@@ -58,6 +58,8 @@ bool has_tensor_cores() {
 
 void set_order(std::uint64_t) {}
 
+void set_delays(int) {}
+
 bool pretend_multiprocessors(int) {
   return false;
 }
@@ -65,6 +67,8 @@ bool pretend_multiprocessors(int) {
 bool pretend_capability(int, int) {
   return false;
 }
+
+void use_virtual_time() {}
 
 bool drop_event_wait(long) {
   return false;

@@ -94,7 +94,7 @@ TEST_F(GraphTest, a_dropped_wait_in_a_capture_gives_a_wrong_result) {
     const cudaGraphExec_t exec = capture_diamond(a_, b_, c_, d_);
     EXPECT_EQ(emulator::event_waits_seen(), 2);
     bool right = true;
-    for (int run = 1; right && run <= 300; ++run) {
+    for (int run = 1; right && run <= 3000; ++run) {
       check(cudaGraphLaunch(exec, main_), "cudaGraphLaunch");
       right = from_device(d_, 64)[63] == 2.0F * static_cast<float>(run);
     }
@@ -153,7 +153,7 @@ TEST_F(GraphTest, an_external_event_is_recorded_by_every_run) {
     check(cudaStreamSynchronize(main_), "cudaStreamSynchronize");
     check(cudaEventElapsedTime(&milliseconds, start, stop), "cudaEventElapsedTime");
     EXPECT_GE(milliseconds, 3.0F);
-    EXPECT_LT(milliseconds, 3000.0F);
+    EXPECT_LT(milliseconds, 100'000.0F) << "of this run";
   }
   EXPECT_EQ(cudaEventRecordWithFlags(start, main_, cudaEventRecordExternal), cudaErrorInvalidValue)
       << "outside a capture";

@@ -75,6 +75,7 @@ TEST_F(NcclFaultTest, the_chosen_collective_fails_asynchronously) {
   EXPECT_NE(std::string(ncclGetLastError(comms_[1])).find("injected"), std::string::npos);
   EXPECT_EQ(ncclAllReduce(values_[1], values_[1], 4, ncclFloat32, ncclSum, comms_[1], streams_[1]),
             ncclRemoteError);
+  while (emulator::collectives_seen() < 6) std::this_thread::yield();
   EXPECT_TRUE(stays_pending(0));
   EXPECT_TRUE(stays_pending(1));
   EXPECT_EQ(state(0), ncclSuccess) << "a rank that waits knows nothing of it";
@@ -101,11 +102,11 @@ TEST_F(NcclFaultTest, a_rank_that_never_arrives_leaves_its_peers_pending_until_t
 // What the watchdog of a training does: the owner is stuck in a synchronisation.
 TEST_F(NcclFaultTest, another_thread_may_abort) {
   start(0);
+  const auto begin = Clock::now();
   std::thread watchdog([this] {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     check(ncclCommAbort(comms_[0]), "ncclCommAbort");
   });
-  const auto begin = Clock::now();
   check(cudaStreamSynchronize(streams_[0]), "cudaStreamSynchronize");
   EXPECT_GE(seconds_since(begin), 0.01);
   watchdog.join();
@@ -161,7 +162,7 @@ TEST_F(NcclInitFaultTest, a_missing_rank_leaves_initialisation_in_progress_until
   EXPECT_EQ(ncclCommDestroy(comm), ncclInvalidUsage);
   const auto began = Clock::now();
   check(ncclCommAbort(comm), "ncclCommAbort");
-  EXPECT_LT(seconds_since(began), 5.0);
+  EXPECT_LT(seconds_since(began), 60.0) << "not never";
   EXPECT_EQ(emulator::communication_threads(), 0);
 }
 

@@ -50,7 +50,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   // The exit code; -1 where it has not ended in time, or was killed.
-  int wait(int seconds = 60) {
+  int wait(int seconds = 120) {
     int status = 0;
     for (int i = 0; i < 200 * seconds; ++i) {
       if (waitpid(id_, &status, WNOHANG) == id_) {
@@ -63,7 +63,7 @@ class Process {
   }
   bool has_stopped() {
     int status = 0;
-    for (int i = 0; i < 4000; ++i) {
+    for (int i = 0; i < 20'000; ++i) {
       if (waitpid(id_, &status, WNOHANG | WUNTRACED) == id_) return WIFSTOPPED(status);
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
@@ -233,6 +233,18 @@ TEST_F(NcclProcessTest, a_process_that_is_stopped_does_not_hold_up_abort) {
   }
   const auto stopped = start("stop_last", 2, 1, 3, environment);
   EXPECT_TRUE(stopped->has_stopped()) << stopped->output();
+  expect_all(processes);
+}
+
+// With a latency of hours, which nobody really waits for.
+TEST_F(NcclProcessTest, processes_share_virtual_time) {
+  const Environment environment{{"NCCL_COMM_ID", free_port()},
+                                {"LOCKSTEP_EMULATOR_VIRTUAL_TIME", "1"},
+                                {"LOCKSTEP_EMULATOR_NCCL_LATENCY", "10000000000"}};
+  std::vector<std::unique_ptr<Process>> processes;
+  for (int rank = 0; rank < 3; ++rank) {
+    processes.push_back(start("virtual_time", rank, 1, 3, environment));
+  }
   expect_all(processes);
 }
 

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 
 #include "nccl_fixture.h"
 
@@ -65,8 +67,8 @@ void lose_the_last_rank(const Rank& r, bool first) {
   r.all_reduce(values, values, kCount);
   check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
   if (r.rank == (first ? 0 : r.size - 1)) {
-    std::this_thread::sleep_for(
-        std::chrono::milliseconds(200));  // most times the others wait by then
+    // The others have their sums by then, and most times wait.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1000));
     _exit(0);
   }
   const ncclResult_t called =
@@ -121,12 +123,38 @@ void stop_the_last_rank(const Rank& r) {
   check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
 }
 
+// In virtual time: the last rank comes late to the second sum, and all take as long.
+void meet_in_virtual_time(const Rank& r) {
+  constexpr std::size_t kBytes = 4 << 20;
+  auto* values = on_device(std::vector<float>(kCount, 1.0F));
+  auto* filled = on_device<char>(kBytes);
+  const auto fill = [&] { check(cudaMemsetAsync(filled, 0, kBytes, r.stream), "cudaMemsetAsync"); };
+  const auto nanoseconds_of = [&](const std::function<void()>& work) {
+    const double before = emulator::virtual_seconds();
+    work();
+    check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
+    return std::lround(1e9 * (emulator::virtual_seconds() - before));
+  };
+  const long late = nanoseconds_of(fill);
+  r.all_reduce(values, values, kCount);
+  check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
+  const long taken = nanoseconds_of([&] {
+    if (r.rank == r.size - 1) fill();
+    r.all_reduce(values, values, kCount);
+  });
+  const long latency = 1000 * std::atol(std::getenv("LOCKSTEP_EMULATOR_NCCL_LATENCY"));
+  require(late > 0 && taken == late + latency,
+          "took " + std::to_string(taken) + " and not " + std::to_string(late + latency));
+  check(ncclCommDestroy(r.comm), "ncclCommDestroy");
+}
+
 void work(const std::string& name, const Rank& r) {
   if (name == "reduce") reduce_and_send(r);
   if (name == "lose_last") lose_the_last_rank(r, false);
   if (name == "lose_first") lose_the_last_rank(r, true);
   if (name == "abort_last") abort_the_last_rank(r);
   if (name == "stop_last") stop_the_last_rank(r);
+  if (name == "virtual_time") meet_in_virtual_time(r);
 }
 
 int run(const std::string& name, int first, int here, int size) {

@@ -1,5 +1,4 @@
 // Collectives in streams: what orders them and what they order, and what they cost.
-#include <algorithm>
 #include <atomic>
 
 #include "nccl_fixture.h"
@@ -8,6 +7,7 @@ namespace lockstep::test {
 namespace {
 
 constexpr std::size_t kCount = 64;
+constexpr int kMostRuns = 500;  // a busy machine may be slower than its delays
 
 // A rank's step as a training does it: the compute stream makes a gradient, the side stream reduces
 // it after an event, the compute stream uses the sum after another.
@@ -42,16 +42,16 @@ struct Step {
 
 class NcclStreamTest : public NcclTest {
  protected:
-  // In how many of the runs, of as many seeds, a rank did not see the sum.
-  static int wrong(const Step& step, int size, int runs, bool blocking) {
-    std::atomic<int> wrong = 0;
-    for (int seed = 0; seed < runs; ++seed) {
+  // Whether a rank did not see the sum in one of so many runs, of as many seeds.
+  static bool wrong(const Step& step, int size, int runs, bool blocking) {
+    std::atomic<bool> wrong = false;
+    for (int seed = 0; seed < runs && !wrong; ++seed) {
       emulator::reset(size);
       emulator::set_seed(static_cast<std::uint64_t>(seed));
       emulator::set_delays(2000, 2);
       emulator::set_late_enqueue(3000);
       run(size, blocking, [&](const Rank& r) {
-        if (step(r) != static_cast<float>(size)) ++wrong;
+        if (step(r) != static_cast<float>(size)) wrong = true;
       });
     }
     return wrong;
@@ -59,41 +59,46 @@ class NcclStreamTest : public NcclTest {
 };
 
 TEST_F(NcclStreamTest, a_step_with_its_waits_is_right_for_all_seeds) {
-  EXPECT_EQ(wrong({}, 2, 10, true), 0);
-  EXPECT_EQ(wrong({}, 2, 10, false), 0);
-  EXPECT_EQ(wrong({}, 4, 10, false), 0);
+  EXPECT_FALSE(wrong({}, 2, 10, true));
+  EXPECT_FALSE(wrong({}, 2, 10, false));
+  EXPECT_FALSE(wrong({}, 4, 10, false));
 }
 
 TEST_F(NcclStreamTest, a_missing_wait_gives_a_wrong_result) {
   SKIP_UNDER_THREAD_SANITIZER();
-  EXPECT_GT(wrong({.waits_before = false}, 2, 20, true), 0);
-  EXPECT_GT(wrong({.waits_after = false}, 2, 20, true), 0);
+  EXPECT_TRUE(wrong({.waits_before = false}, 2, kMostRuns, true));
+  EXPECT_TRUE(wrong({.waits_after = false}, 2, kMostRuns, true));
 }
 
 TEST_F(NcclStreamTest, an_event_recorded_before_the_collective_is_in_its_stream) {
   SKIP_UNDER_THREAD_SANITIZER();
-  EXPECT_GT(wrong({.polls = false}, 2, 20, false), 0);
-  EXPECT_EQ(wrong({.polls = false}, 2, 10, true), 0) << "a blocking call returns when it is there";
+  EXPECT_TRUE(wrong({.polls = false}, 2, kMostRuns, false));
+  EXPECT_FALSE(wrong({.polls = false}, 2, 10, true)) << "a blocking call returns when it is there";
 }
 
 TEST_F(NcclStreamTest, calls_before_the_last_one_is_in_its_stream_are_refused) {
   emulator::reset(1);
-  emulator::set_late_enqueue(50'000);
+  emulator::set_late_enqueue(20'000);
   run(1, false, [](const Rank& r) {
     auto* values = on_device(std::vector<float>(kCount, 1.0F));
-    int in_progress = 0;
-    for (int i = 0; i < 10; ++i) {
-      const ncclResult_t first =
-          ncclAllReduce(values, values, kCount, ncclFloat32, ncclSum, r.comm, r.stream);
-      if (first == ncclInProgress) {
+    const auto reduce = [&] {
+      return ncclAllReduce(values, values, kCount, ncclFloat32, ncclSum, r.comm, r.stream);
+    };
+    constexpr int kCalls = 30;
+    int in_progress = 0, refused = 0;
+    for (int i = 0; i < kCalls; ++i) {
+      if (reduce() == ncclInProgress) {
         ++in_progress;
-        EXPECT_EQ(ncclAllReduce(values, values, kCount, ncclFloat32, ncclSum, r.comm, r.stream),
-                  ncclInvalidArgument);
+        // A thread that is slow calls when it is there: the delay may be short.
+        const ncclResult_t second = reduce();
+        if (second == ncclInvalidArgument) ++refused;
+        EXPECT_TRUE(second == ncclInvalidArgument || second == ncclInProgress ||
+                    second == ncclSuccess);
       }
       check(settle(r.comm), "ncclAllReduce");
     }
-    EXPECT_GT(in_progress, 0);
-    EXPECT_LT(in_progress, 10) << "some calls do it at once";
+    EXPECT_GT(refused, 0);
+    EXPECT_LT(in_progress, kCalls) << "some calls do it at once";
   });
 }
 
@@ -167,33 +172,29 @@ TEST_F(NcclStreamTest, communication_costs_what_is_set) {
   EXPECT_GE(milliseconds_of_all_reduce(), 30.0F);
 }
 
-// Seconds that 0.2 of one stream and as much communication in another take, with two ranks.
-double seconds_of_both() {
-  std::atomic<double> longest = 0;
+// Whether other streams' work ends while a collective takes its time, with two ranks.
+bool others_end_before(double latency) {
+  std::atomic<bool> before = true;
+  emulator::set_communication_cost(latency, 0);
   NcclTest::run(2, true, [&](const Rank& r) {
     auto* values = on_device<float>(4);
     const cudaStream_t compute = new_stream();
-    const auto begin = std::chrono::steady_clock::now();
     r.all_reduce(values, values, 4);
-    const auto work = [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
-    check(cudaLaunchHostFunc(compute, work, nullptr), "cudaLaunchHostFunc");
+    launch({.grid = 2, .block = 32, .stream = compute}, write_index, on_device<int>(64));
     check(cudaStreamSynchronize(compute), "cudaStreamSynchronize");
-    check(cudaStreamSynchronize(r.stream), "cudaStreamSynchronize");
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-    if (r.rank == 0) longest = taken.count();
+    if (cudaStreamQuery(r.stream) != cudaErrorNotReady) before = false;
   });
-  return longest;
+  return before;
 }
 
+// Of virtual time, in which that is a matter of order, virtual_time_test.cpp says more.
 TEST_F(NcclStreamTest, communication_overlaps_other_streams) {
   emulator::reset(2);
-  emulator::set_communication_cost(0.2, 0);
-  double least = 1;
-  for (int attempt = 0; attempt < 3 && least > 0.35; ++attempt) {
-    least = std::min(least, seconds_of_both());
+  bool before = false;
+  for (double latency = 0.1; !before && latency < 30; latency *= 4) {
+    before = others_end_before(latency);
   }
-  EXPECT_GE(least, 0.2);
-  EXPECT_LT(least, 0.35);
+  EXPECT_TRUE(before);
 }
 
 TEST_F(NcclStreamTest, one_operation_at_a_time) {

@@ -272,7 +272,7 @@ Values shared_step_of(cudaStream_t stream) {
       .state = step_state(),
       .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, 8)}),
       .report = report};
-  write_tail(tail, 8, step.state, stream);
+  write_tail(tail, 8, step, stream);
   update_reduced(UpdateRule::sgd, {0, kSize}, {.values = values, .gradients = gradients}, step,
                  {.tail = tail, .number = 0}, stream);
   wait_for(1);

@@ -93,7 +93,8 @@ TEST_F(ManyGpusOrder, EveryWaitOfAStepIsNeeded) {
   const long first = 2 * kWorkers * buckets;
   for (long dropped = first; dropped < 2 * first; ++dropped) {
     bool wrong = false;
-    for (int seed = 1; seed <= 40 && !wrong; ++seed) {
+    // One in ten shows some of them on a busy machine.
+    for (int seed = 1; seed <= 400 && !wrong; ++seed) {
       emulator::set_delays(2000, 2);
       wrong = sha_of(kWorkers, seed, job, dropped) != expected;
     }

@@ -23,6 +23,7 @@ unsigned Barrier::arrive(int value) {
 }
 
 int Barrier::wait(Thread& thread, unsigned phase, const char* what, Site site) {
+  thread.group().count_steps(1);
   if (phase_ == phase) {
     waiting_.push_back(&thread);
     thread.group().suspend(thread, {.what = what, .site = site});

@@ -36,6 +36,7 @@ void reset(int devices) {
   }
   host.note_failure("");
   settings().driver_version = CUDART_VERSION;
+  settings().virtual_time = default_virtual_time();
   memory().release_all();
   last_error() = cudaSuccess;
   faults().clear();
@@ -76,6 +77,14 @@ void set_one_at_a_time(bool on) {
 
 void set_spin_limit(double seconds) {
   settings().spin_limit = seconds;
+}
+
+void set_virtual_time(bool on) {
+  settings().virtual_time = on;
+}
+
+double virtual_seconds() {
+  return std::chrono::duration<double>(virtual_now()).count();
 }
 
 std::string last_failure() {

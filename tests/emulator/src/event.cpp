@@ -149,8 +149,11 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
     require(first.timing && second.timing && first.signal && second.signal,
             cudaErrorInvalidResourceHandle);
     require(first.signal->fired() && second.signal->fired(), cudaErrorNotReady);
-    *milliseconds =
-        std::chrono::duration<float, std::milli>(second.signal->time() - first.signal->time())
-            .count();
+    using Milliseconds = std::chrono::duration<float, std::milli>;
+    const Milliseconds elapsed =
+        settings().virtual_time
+            ? Milliseconds(second.signal->virtual_time() - first.signal->virtual_time())
+            : Milliseconds(second.signal->time() - first.signal->time());
+    *milliseconds = elapsed.count();
   });
 }

@@ -1,5 +1,7 @@
 #include "grid.h"
 
+#include <algorithm>
+
 #include "device.h"
 #include "fault.h"
 #include "group.h"
@@ -39,10 +41,12 @@ void GridRun::run(FiberPool& fibers) {
   if (injected != cudaSuccess) {
     launch_.device->fail(injected, "kernel " + name() + ": an injected failure");
   }
-  if (launch_.device->sticky_error() == cudaSuccess) run_groups(fibers);
+  const bool runs = launch_.device->sticky_error() == cudaSuccess;
+  if (runs) run_groups(fibers);
   if (!launched_dependents_.fired()) launched_dependents_.fire();
   await_dependency();  // a grid has not ended before what it depends on has
   dependency_.reset();
+  if (runs) spend(cost());
   completed_.fire();
 }
 
@@ -52,10 +56,20 @@ void GridRun::run_groups(FiberPool& fibers) {
   Random random(seed_);
   random.shuffle(order);
   try {
-    for (const auto& blocks : order) Group(*this, blocks, random.next()).run(fibers);
+    for (const auto& blocks : order) {
+      Group group(*this, blocks, random.next());
+      group.run(fibers);
+      steps_ += group.steps();
+    }
   } catch (const KernelFailure& failure) {
     launch_.device->fail(cudaErrorLaunchFailure, failure.message);
   }
+}
+
+VirtualTime GridRun::cost() const {
+  const std::uint64_t blocks = std::uint64_t{launch_.grid.x} * launch_.grid.y * launch_.grid.z;
+  const auto multiprocessors = static_cast<std::uint64_t>(launch_.device->multiprocessors);
+  return kernel_cost(steps_, std::min(blocks, multiprocessors));
 }
 
 // The blocks that run together: those of a cluster, in order of their rank.

@@ -35,7 +35,8 @@ class GridRun {
   // `dependency` is the grid that runs before this one, where this one may overlap it, else null.
   GridRun(KernelLaunch launch, std::shared_ptr<GridRun> dependency, std::uint64_t seed);
 
-  // Runs all blocks, in random order, and fires the signals. A failure becomes the device's.
+  // Runs all blocks, in random order, and fires the signals. A failure becomes the device's. In
+  // virtual time it starts after the grid that it depends on.
   void run(FiberPool& fibers);
 
   const KernelLaunch& launch() const { return launch_; }
@@ -57,6 +58,7 @@ class GridRun {
  private:
   std::vector<std::vector<uint3>> groups() const;
   void run_groups(FiberPool& fibers);
+  VirtualTime cost() const;
 
   const KernelLaunch launch_;
   std::shared_ptr<GridRun> dependency_;
@@ -65,6 +67,7 @@ class GridRun {
   Signal launched_dependents_;
   Signal completed_;
   std::uint64_t blocks_to_launch_;
+  std::uint64_t steps_ = 0;  // of the threads of blocks that have ended
 };
 
 }  // namespace lockstep::emulator

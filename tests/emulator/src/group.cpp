@@ -105,6 +105,7 @@ void Group::resume(Thread& thread) {
   bool finished = false;
   if (thread.state == Thread::State::fresh) {
     thread.state = Thread::State::ready;
+    count_steps(1);
     thread.fiber = fibers_->take();
     finished = thread.fiber->start(enter, &thread);
   } else {

@@ -32,6 +32,11 @@ class Group {
   void yield(Thread& thread);
   [[noreturn]] void fail(const Thread& thread, const std::string& message, Site site);
 
+  // Steps of threads, for virtual time. Turns that a thread only polls in are none: how many there
+  // are is random.
+  void count_steps(std::uint64_t steps) { steps_ += steps; }
+  std::uint64_t steps() const { return steps_; }
+
   void wake(Thread& thread);
   void wake_all_at(const void* object);
 
@@ -60,6 +65,7 @@ class Group {
   std::vector<Thread*> ready_;
   unsigned running_;  // threads that have not left the kernel
   unsigned idle_rounds_ = 0;
+  std::uint64_t steps_ = 0;
   std::uint64_t yields_ = 0;  // since the last progress
   std::chrono::steady_clock::time_point last_progress_;
   bool abandoned_ = false;

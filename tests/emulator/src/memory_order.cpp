@@ -43,6 +43,10 @@ void yield() {
   thread.group().yield(thread);
 }
 
+void work(std::uint64_t steps) {
+  running_thread().group().count_steps(steps);
+}
+
 void trap(const char* what, Site site) {
   Thread& thread = running_thread(site);
   const Quiet quiet;

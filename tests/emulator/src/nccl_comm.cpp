@@ -78,18 +78,20 @@ void Comm::later(std::function<void()> task, int max_delay_microseconds) {
     background_ = std::make_unique<Worker>();
     ++communication_thread_count();
   }
-  background_->push([this, delay, token = std::move(token), task = std::move(task)] {
-    order_acquire(token.get());
-    try {
-      if (pause(delay)) task();
-    } catch (const NcclFailure& failure) {
-      fail(failure.result, failure.message);
-    } catch (const Failure& failure) {
-      fail(ncclUnhandledCudaError, words_of(failure));
-    }
-    const std::lock_guard lock(mutex_);
-    --in_progress_;
-  });
+  background_->push(
+      [this, delay, token = std::move(token), task = std::move(task), called = virtual_now()] {
+        order_acquire(token.get());
+        reach(called);
+        try {
+          if (pause(delay)) task();
+        } catch (const NcclFailure& failure) {
+          fail(failure.result, failure.message);
+        } catch (const Failure& failure) {
+          fail(ncclUnhandledCudaError, words_of(failure));
+        }
+        const std::lock_guard lock(mutex_);
+        --in_progress_;
+      });
 }
 
 bool Comm::at_once() {

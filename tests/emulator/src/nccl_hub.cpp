@@ -165,14 +165,19 @@ void Hub::complete(std::vector<Pending>& ranks) {
                           .message = "ranks disagree: rank 0 calls " + describe(first) + "; rank " +
                                      std::to_string(rank) + " " + describe(other),
                           .data = {},
-                          .tokens = {}};
+                          .tokens = {},
+                          .start = {}};
     for (std::size_t r = 0; r < ranks.size(); ++r) {
       reply(static_cast<int>(r), ranks[r].id, mismatch);
     }
     return;
   }
   std::vector<const char*> data;
-  for (const Pending& pending : ranks) data.push_back(pending.request.data.data());
+  VirtualTime start{};
+  for (const Pending& pending : ranks) {
+    data.push_back(pending.request.data.data());
+    start = std::max(start, pending.request.arrived);
+  }
   Bytes reduced;
   if (reduces(first.kind)) {
     const std::size_t parts = first.kind == Collective::reduce_scatter ? ranks.size() : 1;
@@ -182,6 +187,7 @@ void Hub::complete(std::vector<Pending>& ranks) {
   ++matched_;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     Answer answer = share_of(rank, data, first, reduced);
+    answer.start = start;
     if (first.kind == Collective::broadcast) {
       answer.tokens.push_back(ranks[static_cast<std::size_t>(first.peer)].request.token);
     } else if (!answer.data.empty()) {
@@ -202,6 +208,7 @@ void Hub::match_transfer(Route route) {
     const Signature& from = send.request.signature;
     const Signature& to = receive.request.signature;
     Answer sent, received;
+    sent.start = received.start = std::max(send.request.arrived, receive.request.arrived);
     if (from.count * size_of(from.type) != to.count * size_of(to.type)) {
       sent.result = received.result = ncclInvalidUsage;
       sent.message = received.message = "ranks disagree: rank " + std::to_string(route.first) +

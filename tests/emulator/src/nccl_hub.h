@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nccl_reduce.h"
+#include "virtual_time.h"
 
 namespace lockstep::emulator {
 
@@ -38,6 +39,7 @@ struct Request {
   Signature signature;
   Bytes data;
   Token token;
+  VirtualTime arrived{};
 };
 
 struct Answer {
@@ -45,6 +47,7 @@ struct Answer {
   std::string message;
   Bytes data;
   std::vector<Token> tokens;
+  VirtualTime start{};  // when the last rank had arrived
 };
 
 // Who a rank is. Trivially copyable.

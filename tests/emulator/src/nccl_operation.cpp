@@ -24,7 +24,10 @@ class CollectiveOperation : public Operation {
         end_(std::move(end)) {}
 
   void run(Stream& stream) const override {
-    if (previous_) previous_->wait_without_order();
+    if (previous_) {
+      previous_->wait_without_order();
+      reach(previous_->virtual_time());
+    }
     if (!end_) comm_->expect();
     comm_->exchange(operands_, stream);
     comm_->finished();
@@ -116,7 +119,7 @@ std::optional<Comm::Answers> Comm::ask(const std::vector<Operand>& operands) {
       wait_for_abort();
       return std::nullopt;
     }
-    Request request{operand.signature, read(operand), std::make_shared<char>()};
+    Request request{operand.signature, read(operand), std::make_shared<char>(), virtual_now()};
     order_release(request.token.get());
     {
       const std::lock_guard lock(mutex_);
@@ -124,7 +127,6 @@ std::optional<Comm::Answers> Comm::ask(const std::vector<Operand>& operands) {
     }
     link_->submit(ids.back(), std::move(request));
   }
-  double delay = cost(operands);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] {
     return aborted_ || std::all_of(ids.begin(), ids.end(),
@@ -133,6 +135,10 @@ std::optional<Comm::Answers> Comm::ask(const std::vector<Operand>& operands) {
   if (aborted_) return std::nullopt;
   Answers answers;
   for (const std::uint64_t id : ids) answers.push_back(std::move(answers_.extract(id).mapped()));
+  for (const Answer& answer : answers) reach(answer.start);
+  const double taken = cost(operands);
+  spend(std::chrono::round<VirtualTime>(std::chrono::duration<double>(taken)));
+  double delay = settings().virtual_time ? 0.0 : taken;
   const auto longest = static_cast<std::uint64_t>(std::max(0, settings().max_delay.load()));
   const auto dice = random_.next();
   if (longest > 0 && !settings().one_at_a_time &&

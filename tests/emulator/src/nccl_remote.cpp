@@ -38,16 +38,22 @@ bool take_head(Head& head, Bytes& payload) {
   return true;
 }
 
+struct RequestHead {
+  Signature signature;
+  VirtualTime arrived;
+};
+
 struct AnswerHead {
   ncclResult_t result;
   std::uint64_t message_bytes;
+  VirtualTime start;
 };
 
 Frame answer_frame(FrameKind kind, std::uint64_t id, const Answer& answer) {
   Bytes words(answer.message.begin(), answer.message.end());
   words.insert(words.end(), answer.data.begin(), answer.data.end());
-  return {kind, id,
-          with_head(AnswerHead{answer.result, answer.message.size()}, words.data(), words.size())};
+  const AnswerHead head{answer.result, answer.message.size(), answer.start};
+  return {kind, id, with_head(head, words.data(), words.size())};
 }
 
 bool read_answer(Answer& answer, Bytes payload) {
@@ -55,6 +61,7 @@ bool read_answer(Answer& answer, Bytes payload) {
   if (!take_head(head, payload) || payload.size() < head.message_bytes) return false;
   const auto message_end = payload.begin() + static_cast<std::ptrdiff_t>(head.message_bytes);
   answer.result = head.result;
+  answer.start = head.start;
   answer.message.assign(payload.begin(), message_end);
   answer.data.assign(message_end, payload.end());
   return true;
@@ -77,13 +84,13 @@ class RemoteMember : public Member, private Channel::Reader {
   }
 
   void joined(ncclResult_t result, const std::string& message) override {
-    channel_.post(answer_frame(FrameKind::joined, 0, {result, message, {}, {}}));
+    channel_.post(answer_frame(FrameKind::joined, 0, {result, message, {}, {}, {}}));
   }
   void answer(std::uint64_t id, Answer answer) override {
     channel_.post(answer_frame(FrameKind::answer, id, answer));
   }
   void lost(const std::string& message) override {
-    channel_.post(answer_frame(FrameKind::lost, 0, {ncclRemoteError, message, {}, {}}));
+    channel_.post(answer_frame(FrameKind::lost, 0, {ncclRemoteError, message, {}, {}, {}}));
   }
 
  private:
@@ -100,9 +107,9 @@ class RemoteMember : public Member, private Channel::Reader {
         return true;
       }
       case FrameKind::request: {
-        Request request{};
-        if (!is_in_ || !take_head(request.signature, frame.payload)) return false;
-        request.data = std::move(frame.payload);
+        RequestHead head{};
+        if (!is_in_ || !take_head(head, frame.payload)) return false;
+        Request request{head.signature, std::move(frame.payload), nullptr, head.arrived};
         hub_.submit(rank_, frame.id, std::move(request));
         return true;
       }
@@ -174,8 +181,9 @@ class RemoteLink : public Link, private Channel::Reader {
     channel_.start();
   }
   void submit(std::uint64_t id, Request request) override {
-    channel_.post({FrameKind::request, id,
-                   with_head(request.signature, request.data.data(), request.data.size())});
+    const RequestHead head{request.signature, request.arrived};
+    channel_.post(
+        {FrameKind::request, id, with_head(head, request.data.data(), request.data.size())});
   }
   void leave() override {
     channel_.post({FrameKind::goodbye, 0, {}});

@@ -31,6 +31,7 @@ class CopyOperation : public Operation {
     const DeviceMemoryInUse in_use;
     const Audible audible;
     std::memmove(to_, from_, bytes_);
+    spend(copy_cost(bytes_));
   }
 
  private:
@@ -48,6 +49,7 @@ class FillOperation : public Operation {
     const DeviceMemoryInUse in_use;
     const Audible audible;
     std::memset(to_, value_, bytes_);
+    spend(copy_cost(bytes_));
   }
 
  private:

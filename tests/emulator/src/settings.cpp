@@ -22,8 +22,13 @@ Settings& settings() {
       .delay_one_in = 8,
       .one_at_a_time = environment("LOCKSTEP_EMULATOR_ONE_AT_A_TIME", 0) != 0,
       .spin_limit = 20.0,
+      .virtual_time = default_virtual_time(),
       .driver_version = static_cast<int>(environment("LOCKSTEP_EMULATOR_DRIVER", CUDART_VERSION))};
   return *instance;
+}
+
+bool default_virtual_time() {
+  return environment("LOCKSTEP_EMULATOR_VIRTUAL_TIME", 0) != 0;
 }
 
 int default_device_count() {

@@ -13,10 +13,12 @@ struct Settings {
   std::atomic<int> delay_one_in;    // operations for one that is delayed
   std::atomic<bool> one_at_a_time;  // LOCKSTEP_EMULATOR_ONE_AT_A_TIME
   std::atomic<double> spin_limit;   // seconds
+  std::atomic<bool> virtual_time;   // LOCKSTEP_EMULATOR_VIRTUAL_TIME
   std::atomic<int> driver_version;  // LOCKSTEP_EMULATOR_DRIVER, 1000 major + 10 minor; 0: no driver
 };
 
 Settings& settings();
+bool default_virtual_time();    // LOCKSTEP_EMULATOR_VIRTUAL_TIME
 int default_device_count();     // LOCKSTEP_EMULATOR_DEVICES
 int default_capability();       // LOCKSTEP_EMULATOR_CAPABILITY, 10 major + minor
 int default_multiprocessors();  // LOCKSTEP_EMULATOR_MULTIPROCESSORS

@@ -49,6 +49,7 @@ void async_copy_issue(const AsyncCopy& copy) {
   thread.copies.push_back(copy);
   thread.copies.back().early = thread.group().random().below(2) == 0;
   ++thread.copies_open;
+  thread.group().count_steps(1);
 }
 
 void async_copy_commit() {

@@ -9,6 +9,7 @@ void Signal::fire() {
   const std::lock_guard lock(mutex_);
   fired_ = true;
   time_ = Clock::now();
+  virtual_time_ = virtual_now();
   changed_.notify_all();
 }
 
@@ -20,6 +21,7 @@ bool Signal::fired() const {
 void Signal::wait() {
   wait_without_order();
   order_acquire(token());
+  reach(virtual_time_);
 }
 
 void Signal::wait_without_order() {
@@ -30,6 +32,7 @@ void Signal::wait_without_order() {
 bool Signal::order_if_fired() {
   if (!fired()) return false;
   order_acquire(token());
+  reach(virtual_time_);
   return true;
 }
 

@@ -6,6 +6,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "virtual_time.h"
+
 namespace lockstep::emulator {
 
 // All REQUIRE Quiet. Lives on the heap, so that its order ends with it.
@@ -15,19 +17,23 @@ class Signal {
 
   void fire();
   bool fired() const;
-  // Until it has fired. Only wait() orders what follows after what came before fire().
+  // Until it has fired. wait(), and order_if_fired() where it is true, order what follows after
+  // what came before fire(), in virtual time as well. wait_without_order() does neither.
   void wait();
   void wait_without_order();
   bool order_if_fired();
 
   const void* token() const { return this; }
-  Clock::time_point time() const { return time_; }  // REQUIRES fired
+  // REQUIRE fired.
+  Clock::time_point time() const { return time_; }
+  VirtualTime virtual_time() const { return virtual_time_; }
 
  private:
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool fired_ = false;
   Clock::time_point time_;
+  VirtualTime virtual_time_{};
 };
 
 }  // namespace lockstep::emulator

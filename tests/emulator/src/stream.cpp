@@ -17,12 +17,17 @@ Stream::Stream(Device& device, bool blocking, int priority, std::uint64_t id)
       random_(settings().seed * 0x100000001b3U + id) {}
 
 void Stream::push(OperationPointer operation) {
+  push(std::move(operation), virtual_now());
+}
+
+void Stream::push(OperationPointer operation, VirtualTime earliest) {
   ++pushed;
   // The operation's place in the queue is what orders the host before it.
   auto place = std::make_shared<char>();
   order_release(place.get());
-  worker_.push([this, place = std::move(place), operation = std::move(operation)] {
+  worker_.push([this, place = std::move(place), operation = std::move(operation), earliest] {
     order_acquire(place.get());
+    reach(earliest);
     run(*operation);
   });
 }
@@ -30,7 +35,7 @@ void Stream::push(OperationPointer operation) {
 std::shared_ptr<Signal> Stream::mark() {
   if (!mark_ || marked_ != pushed) {
     mark_ = std::make_shared<Signal>();
-    push(fire_operation(mark_));
+    push(fire_operation(mark_), VirtualTime{});
     marked_ = pushed;
   }
   return mark_;
@@ -74,7 +79,10 @@ void Stream::start_grid(const KernelLaunch& launch) {
   order_release(grid->start_token());
   auto& executor = executors_[next_executor_++ % 2];
   if (!executor) executor = std::make_unique<Executor>();
-  executor->worker.push([grid, &fibers = executor->fibers] { grid->run(fibers); });
+  executor->worker.push([grid, &fibers = executor->fibers, start = virtual_now()] {
+    reach(start);
+    grid->run(fibers);
+  });
   grids_.push_back(std::move(grid));
 }
 

@@ -19,7 +19,8 @@ class Stream {
   Stream(Device& device, bool blocking, int priority, std::uint64_t id);
 
   // For the host, under Quiet and the runtime's lock. `mark` gives a signal that fires when all
-  // that was put in before it has ended.
+  // that was put in before it has ended. In virtual time an operation does not start before it was
+  // put in; a mark, which any host thread may ask for, delays nothing.
   void push(OperationPointer operation);
   std::shared_ptr<Signal> mark();
 
@@ -42,6 +43,7 @@ class Stream {
     Worker worker;  // after the fibers: ends first
   };
 
+  void push(OperationPointer operation, VirtualTime earliest);
   void run(const Operation& operation);
   void delay();
   void finish_grids();

@@ -20,6 +20,7 @@ Exchange& Warp::meet(Thread& thread, unsigned mask, const char* what, Site site,
     thread.group().fail(
         thread, std::string("calls ") + what + " with a mask that lacks its own lane", site);
   }
+  thread.group().count_steps(1);
   Exchange& exchange = join(mask, what, site);
   if (bytes > 0) std::memcpy(exchange.data[lane], data, bytes);
   exchange.arrived |= 1U << lane;

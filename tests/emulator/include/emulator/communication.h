@@ -8,8 +8,9 @@
 namespace lockstep::emulator {
 
 // A collective takes at least `latency` seconds and its bytes / `bytes_per_second` from when the
-// last rank has come to it, in real time. Bytes are those of the larger buffer of a rank; 0 bytes
-// per second: they cost nothing. Seeded delays of set_delays() come on top.
+// last rank has come to it, in real time or, with set_virtual_time(), in virtual time. Bytes are
+// those of the larger buffer of a rank; 0 bytes per second: they cost nothing. Seeded delays of
+// set_delays() come on top, in real time only.
 void set_communication_cost(double latency, double bytes_per_second);
 
 // A call on a non-blocking communicator puts its operation into the stream up to this much later.

@@ -38,6 +38,16 @@ void set_one_at_a_time(bool on);
 // Seconds that a block may spin on atomics without any other progress before it fails.
 void set_spin_limit(double seconds);
 
+// Events and communication in virtual time, which is counted and so the same in every run. reset()
+// undoes it. A kernel, copy or fill takes a while to start; a kernel takes longer by the times that
+// its threads begin, meet each other or copy asynchronously, over the multiprocessors that its
+// blocks occupy; bytes that are copied, and collectives, have a rate. Kernels and copies of several
+// streams do not slow each other down. Host code, host functions too, and delays take no time.
+void set_virtual_time(bool on);
+// The calling thread's virtual clock, which a wait or a query that finds work ended moves to the
+// end of that work. It passes without the switch as well.
+double virtual_seconds();
+
 // What the last kernel that failed was and did; empty where none has failed since reset().
 std::string last_failure();
 

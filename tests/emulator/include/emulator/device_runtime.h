@@ -46,6 +46,8 @@ enum class AtomicOrder { none, relaxed, release };
 AtomicOrder before_atomic(const void* address, Site site);
 void fence(Site site);
 void yield();
+// Counts steps in virtual time, for a thread that works long and meets no others.
+void work(std::uint64_t steps);
 [[noreturn]] void trap(const char* what, Site site);
 
 // Dynamic shared memory.

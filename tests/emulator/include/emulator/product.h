@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "emulator/device_runtime.h"
+
 namespace lockstep::emulator {
 
 struct Matrix {
@@ -45,6 +47,8 @@ inline __global__ void multiply_matrices(Product p, float* workspace) {
   if (workspace && at == 0) workspace[0] = 0.0F;
   if (at >= p.m * p.n) return;
   const std::int64_t row = at % p.m, column = at / p.m;
+  constexpr std::int64_t kDepth = 16;  // of a step
+  work(static_cast<std::uint64_t>(p.k / kDepth));
   float sum = 0.0F;
   for (std::int64_t i = 0; i < p.k; ++i) {
     const float x = element(p.a, row, i), y = element(p.b, i, column);
