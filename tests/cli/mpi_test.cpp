@@ -366,9 +366,15 @@ bool ends_soon(pid_t pid, int seconds = 3) {
 TEST(Mpi, ranks_end_without_mpirun) {
   for (const char* transport : kTransports) {
     const TemporaryFolder folder;
+    // mpirun would have removed MPI's files in /tmp and /dev/shm: they go with this folder.
+    Words environment = kEnvironment;
+    for (const char* place :
+         {"orte_tmpdir_base", "btl_vader_backing_directory", "osc_sm_backing_directory"}) {
+      environment.push_back("OMPI_MCA_" + std::string(place) + "=" + folder.file(""));
+    }
     Command command(on_ranks(3, {"train", "--epochs", "1000000", "--comm-timeout", "2",
                                  "--eval-every", "3", "--mpi-transport", transport}),
-                    folder.file(""), kEnvironment);
+                    folder.file(""), environment);
     ASSERT_TRUE(command.wait_for_error_text("epoch "));
     const std::vector<pid_t> pids = ranks_of(command.pid());
     ASSERT_EQ(pids.size(), 3u);
@@ -397,7 +403,7 @@ void lose_a_rank(int signal, const char* transport, unsigned seed) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   // Where rank 0 is the one, the others wait 2 s longer for it to speak, and then call the roll for
   // 1 s; mpirun leaves 1 s between its signals. A busy machine adds to that.
-  EXPECT_LT(took.count(), 2.0 + 5.0 + 3.0) << "seed " << seed << '\n' << result.err;
+  EXPECT_LT(took.count(), 2.0 + 5.0 + 8.0) << "seed " << seed << '\n' << result.err;
   const int expected = signal == SIGSTOP ? 5 : 128 + SIGKILL;
   EXPECT_EQ(result.exit_code, expected) << "seed " << seed << '\n' << result.err;
   if (signal == SIGSTOP) {

@@ -79,6 +79,7 @@ class MadeUpGroup final : public ProcessGroup {
   std::optional<std::string> reason_to_give_up() const override { return std::nullopt; }
   void begin_step(int64_t) override {}
   std::string describe(int rank) const override { return fmt::format("rank {}", rank); }
+  std::string silent_ranks() const override { return {}; }
   [[noreturn]] void abort(int code) noexcept override { _exit(code); }
 
  private:
