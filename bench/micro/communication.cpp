@@ -59,7 +59,7 @@ void all_reduce(benchmark::State& state, AllReduceAlgorithm algorithm) {
 // Bytes: small ones, the parameters of mlp-mnist and mlp-adam, and more than a cache holds.
 void sizes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgName("bytes")->Arg(4 << 10)->Arg(64 << 10)->Arg(256 << 10);
-  benchmark->Arg(235146 * 4)->Arg(567434 * 4)->Arg(32 << 20);
+  benchmark->Arg(235146 * 4)->Arg(1 << 20)->Arg(567434 * 4)->Arg(32 << 20);
   benchmark->Setup(prepare_all_reduce)->Threads(kWorkers)->UseRealTime();
 }
 

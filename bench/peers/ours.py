@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -9,6 +10,12 @@ from client import PeerError, pinned
 from jobs import SYNTHETIC_FILES
 
 RUN_SECONDS = 300
+# Ranks pin themselves, to the processors that are allowed here.
+MPIRUN = ("mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none")
+
+
+def has_mpirun():
+    return shutil.which(MPIRUN[0]) is not None
 
 
 class Lockstep:
@@ -18,19 +25,22 @@ class Lockstep:
     note = ""
 
     def __init__(self, job, workers, cpus, places, precision="fp32", weak=False,
-                 dense=False):  # fmt: skip
+                 dense=False, ranks=False):  # fmt: skip
         self.job, self.cpus, self.workers, self.weak = job, cpus, workers, weak
         self.precision = "bf16" if precision == "bf16" else "float32"
         self.name = "Lockstep serial" if workers == 1 else f"Lockstep sync:{workers}"
+        self.name += "@mpi" if ranks else ""
         self.name += " bf16" if precision == "bf16" else ""
         self.name += ", same batch per worker" if weak else ""
         self.name += ", dense" if dense else ""
-        options = [*self.options(places), "--precision", precision]
+        options = [*self.options(places, ranks), "--precision", precision]
         if dense:
             options += ["--sparse-input", "off"]
         self.command = [places.program, "train", *options]
+        if ranks:
+            self.command = [*MPIRUN, "-n", workers, *self.command]
 
-    def options(self, places):
+    def options(self, places, ranks):
         job = self.job
         if job.data == "mnist":
             options = ["--data", f"mnist:{places.mnist}"]
@@ -48,7 +58,7 @@ class Lockstep:
         options += ["--per-worker-batch" if self.weak else "--batch-size", job.batch]
         options += [
             "--workers",
-            self.workers,
+            1 if ranks else self.workers,
             "--strategy",
             "serial" if self.workers == 1 else "sync",
         ]

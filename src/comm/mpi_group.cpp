@@ -22,7 +22,7 @@ namespace lockstep {
 namespace {
 
 // Rank 0 knows best who is missing: the others let it speak first.
-constexpr double kAfterRoot = 2.0;
+constexpr double kAfterRoot = 1.0;
 constexpr double kFinalizeTimeout = 10.0;
 constexpr double kRollCall = 1.0;
 constexpr int kTag = 1;
