@@ -12,6 +12,8 @@ algorithms for clusters of workstations") of S bytes over links of B bytes a sec
 for each of its 2 (W - 1) stages. h: 1 with overlap, 0 without.
 """
 
+import statistics
+
 PARAMETERS = 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
 GRADIENT_BYTES = 4 * PARAMETERS
 BATCHES = (4, 16, 64, 256, 1024)
@@ -21,6 +23,7 @@ LINKS = {  # bytes a second, seconds a stage; those of "measured here" are put i
     "100 Gbit InfiniBand": (12.5e9, 2e-6),
 }
 STRONG_BATCH, WEAK_BATCH = 256, 256
+TRIALS = 5  # of a batch; the median counts
 
 
 def between(points, at):
@@ -59,8 +62,9 @@ def measured_link(document):
 def scaling(train, doctor):
     points = []
     for batch in BATCHES:
-        run = train(batch)
-        points.append((batch, run["train_seconds"] / run["steps"]))
+        runs = [train(batch) for _ in range(TRIALS)]
+        seconds = statistics.median(run["train_seconds"] / run["steps"] for run in runs)
+        points.append((batch, seconds))
     links = LINKS | {"messages between ranks here": (measured_link(doctor()), 10e-6)}
     rows = []
     for name, link in links.items():
