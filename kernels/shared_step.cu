@@ -12,7 +12,8 @@ constexpr unsigned kReducedThreads = 256;
 constexpr int kTailSamples = 0, kTailBadLosses = 1, kTailVotes = 2;
 
 __device__ void note_votes(const float* tail, const StepState& state, StepReport* report) {
-  if (report && tail[kTailVotes] > 0.0F && report->stop_step < 0) report->stop_step = state.step;
+  if (!report || tail[kTailVotes] == 0.0F || report->stop_step != 0) return;
+  store_release(&report->stop_step, static_cast<unsigned>(state.step + 1));
 }
 
 __global__ void write_tail_kernel(float* tail, std::int64_t rows, const StepState* state,

@@ -47,8 +47,8 @@ struct StepReport {
   unsigned buckets = 0;          // of the step under way, those whose gradients have been summed
   float wrong_samples = 0.0F;    // what the shares of the latest wrong step added up to
   std::int64_t wrong_step = -1;  // the latest whose shares did not make up the global batch
-  std::int64_t stop_step = -1;   // the first in whose sum somebody voted to stop
-  unsigned stop_vote = 0;        // the host's: 1 where this worker is to vote so
+  unsigned stop_vote = 0;        // the host's: 1 where this worker is to vote for an end
+  unsigned stop_step = 0;        // the first in whose sum somebody did, and 1; wraps; 0: none
 
   const StepRecord& of(std::int64_t step) const { return records[step % kRecords]; }
 };

@@ -157,7 +157,7 @@ StepSeconds CudaPeers::average_seconds() const {
 // next epoch on. So all workers stop before the same step.
 bool CudaPeers::stops_before(int64_t step) {
   if (step != epoch_step_) wait_for_room_();
-  const int64_t stop = report_.stop_step();
+  const int64_t stop = report_.stop_step(step);
   return stop >= 0 && (stop < epoch_step_ || stop + kStepsAhead <= step);
 }
 

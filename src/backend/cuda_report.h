@@ -57,10 +57,11 @@ class CudaReport {
   void vote_to_stop() {
     std::atomic_ref(report_.host()->stop_vote).store(1, std::memory_order_release);
   }
-  // The first of the steps that have ended in which a worker voted to stop; -1: none.
-  int64_t stop_step() const {
-    (void)done();  // what a step told is there once it is counted
-    return report_.host()->stop_step;
+  // The first step in which a worker voted to stop, of those before `next`; -1: none. It is known
+  // once the step has ended, or earlier.
+  int64_t stop_step(int64_t next) const {
+    const unsigned after = std::atomic_ref(report_.host()->stop_step).load();
+    return after == 0 ? -1 : next - static_cast<unsigned>(next - (after - 1));
   }
 
  private:

@@ -44,7 +44,8 @@ JoinOptions join_options(const Invocation& invocation) {
        {environment_values(invocation.command->options), invocation.flags}) {
     for (const GivenValue& value : values) {
       if (value.key == "device") options.device = value.text;
-      const double number = std::strtod(value.text.c_str(), nullptr);
+      constexpr double kMost = 1e6;  // far beyond what is refused later
+      const double number = std::min(std::strtod(value.text.c_str(), nullptr), kMost);
       if (value.key == "init-timeout" && number > 0.0) options.timeout = number;
       if (value.key == "workers" && number >= 1.0) options.workers = static_cast<int>(number);
     }
@@ -97,8 +98,7 @@ void require_own_gpus(ProcessGroup& processes, const std::vector<std::string>& o
                       environment_variable("NCCL_MULTI_RANK_GPU_ENABLE") == "1";
   std::string text;
   for (const std::string& gpu : own) text += gpu + kFact;
-  const std::vector<std::string> all = processes.all_gather_text(text);
-  if (shared) return;
+  const std::vector<std::string> all = processes.all_gather_text(shared ? std::string() : text);
   std::map<std::string, int> owners;
   for (int rank = 0; rank < processes.size(); ++rank) {
     std::istringstream gpus(all[rank]);

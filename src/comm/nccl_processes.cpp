@@ -90,7 +90,8 @@ std::string meeting_place() {
 int choose_gpu(const Launch& launch, const JoinOptions& options) {
   const DeviceRequest request = parse_device(options.device);
   if (request.kind == DeviceRequest::Kind::cpu) refuse_cpus(launch, "with --device cpu");
-  const LocalPlace place = {launch.local_rank.value_or(0), launch.local_size.value_or(1)};
+  const int turn = launch.local_rank.value_or(0);
+  const LocalPlace place = {turn, launch.local_size.value_or(turn + 1)};
   const DeviceChoice choice = choose_device(options.device, options.workers, place);
   if (!choice.on_gpu()) refuse_cpus(launch, "on " + choice.reason);
   return choice.gpus.front();
@@ -134,8 +135,8 @@ class NcclProcesses final : public LaunchedGroup {
   ~NcclProcesses() override {
     if (std::uncaught_exceptions() > 0) return;
     const CurrentGpu current(gpu_);
-    scratch_ = {};
     communicator_.reset();
+    scratch_ = {};
   }
 
   std::vector<std::byte> all_gather_bytes(std::span<const std::byte> own) override {
@@ -284,9 +285,9 @@ class NcclProcesses final : public LaunchedGroup {
 
   int gpu_;
   WaitPolicy policy_;
+  DeviceArray<float> scratch_;  // freed when nothing is under way: a free waits for the device
   std::unique_ptr<DeviceGroup> group_;
   OwnedDeviceCommunicator communicator_;
-  DeviceArray<float> scratch_;
 };
 
 }  // namespace

@@ -97,8 +97,10 @@ void check_run(const Config& config) {
     refuse(fmt::format("--bucket-mb {}: out of range", *config.bucket_mb),
            "give auto, inf, or a number from 0 on");
   }
-  check_real("comm-timeout", config.comm_timeout, 0.0, kNoLimit, Ends::open_below);
-  check_real("init-timeout", config.init_timeout, 0.0, kNoLimit, Ends::open_below);
+  // Clocks count nanoseconds in 64 bits; this is more than 11 days.
+  constexpr double kLongestWait = 1e6;
+  check_real("comm-timeout", config.comm_timeout, 0.0, kLongestWait, Ends::open_below);
+  check_real("init-timeout", config.init_timeout, 0.0, kLongestWait, Ends::open_below);
   check_integer("checkpoint-every", config.checkpoint_every.count, 0, kMaxEpochs);
   check_integer("eval-every", config.eval_every, 1);
   check_real("target-accuracy", config.target_accuracy, 0.0, 1.0, Ends::closed);

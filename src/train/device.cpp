@@ -63,8 +63,9 @@ std::vector<int> take_turn(const std::vector<int>& shared, const std::string& de
                     "and there {}",
                     device, place.count, workers, workers == 1 ? "" : "s",
                     gpus(place.count * workers), have == 1 ? "is 1" : fmt::format("are {}", have)),
-        fmt::format("start at most {} rank{} a machine", have / workers,
-                    have / workers == 1 ? "" : "s"));
+        have < workers ? fmt::format("use --workers {} at most", have)
+                       : fmt::format("start at most {} rank{} a machine", have / workers,
+                                     have / workers == 1 ? "" : "s"));
   }
   return {shared.begin() + first, shared.begin() + first + workers};
 }

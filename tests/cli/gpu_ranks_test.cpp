@@ -13,25 +13,17 @@
 #include <stdexcept>
 #include <thread>
 
-#include "cli/process.h"
-#include "cli/schema.h"
+#include "cli/launchers.h"
 
 namespace lockstep::testing {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
-Words operator+(Words a, const Words& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-// Memory that MPI never frees is not ours to look for.
 Words environment(int gpus) {
-  return {"LOCKSTEP_EMULATOR_DEVICES=" + std::to_string(gpus), "OMPI_ALLOW_RUN_AS_ROOT=1",
-          "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "ASAN_OPTIONS=detect_leaks=0"};
+  return Words{"LOCKSTEP_EMULATOR_DEVICES=" + std::to_string(gpus)} + kMpiEnvironment;
 }
 
 // A socket that listens, as the store of torchrun does on MASTER_PORT. The port after it is free.
@@ -87,18 +79,22 @@ class Store {
 };
 
 // The processes that `torchrun --nproc-per-node RANKS --no-python lockstep ARGUMENTS` starts, with
-// its variables and its store.
+// its variables and its store; `more` variables win over those.
 class Torchrun {
  public:
-  Torchrun(int ranks, int gpus, const Words& arguments, const Words& more = {}) {
-    for (int rank = 0; rank < ranks; ++rank) {
+  Torchrun(int ranks, int gpus, const Words& arguments, const Words& more = {})
+      : Torchrun(std::vector<Words>(ranks, arguments), gpus, more) {}
+  // Each rank with arguments of its own.
+  Torchrun(const std::vector<Words>& arguments, int gpus, const Words& more = {}) {
+    const std::string all = std::to_string(arguments.size());
+    for (size_t rank = 0; rank < arguments.size(); ++rank) {
       folders_.push_back(std::make_unique<TemporaryFolder>());
-      const std::string number = std::to_string(rank), all = std::to_string(ranks);
+      const std::string number = std::to_string(rank);
       const Words variables = {
           "RANK=" + number,        "LOCAL_RANK=" + number,
           "WORLD_SIZE=" + all,     "LOCAL_WORLD_SIZE=" + all,
           "MASTER_ADDR=localhost", "MASTER_PORT=" + std::to_string(store_.port())};
-      ranks_.push_back(std::make_unique<Command>(Words{program()} + arguments,
+      ranks_.push_back(std::make_unique<Command>(Words{program()} + arguments[rank],
                                                  folders_.back()->file(""),
                                                  more + environment(gpus) + variables));
     }
@@ -117,29 +113,12 @@ class Torchrun {
 };
 
 #ifdef LOCKSTEP_MPIRUN
-Words on_ranks(int ranks, const Words& arguments) {
-  return Words{LOCKSTEP_MPIRUN,       "--oversubscribe", "--bind-to", "none", "-n",
-               std::to_string(ranks), program()} +
-         arguments;
-}
-
 ProcessResult run_on_ranks(int ranks, int gpus, const Words& arguments, const Words& more = {}) {
   const TemporaryFolder folder;
   Command command(on_ranks(ranks, arguments), folder.file(""), environment(gpus) + more);
   return command.wait();
 }
 #endif
-
-nlohmann::json run_of(const ProcessResult& result) {
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  const nlohmann::json document = result.document();
-  EXPECT_THAT(schema_errors(document), IsEmpty());
-  return document["runs"][0];
-}
-
-std::string hash_of(const ProcessResult& result) {
-  return run_of(result)["parameters_sha256"];
-}
 
 std::string hash_of(Torchrun job) {
   const std::vector<ProcessResult> results = job.wait();
@@ -239,23 +218,28 @@ TEST(GpuRanks, variables_that_lead_nowhere_are_refused) {
 }
 
 TEST(GpuRanks, that_disagree_are_refused_by_name_and_value) {
-  const Store store;
-  const TemporaryFolder folders[2];
-  std::vector<std::unique_ptr<Command>> ranks;
-  for (int rank : {0, 1}) {
-    const Words job = kJob + Words{"--seed", rank == 0 ? "1" : "2"};
-    const std::string number = std::to_string(rank);
-    const Words variables = {
-        "RANK=" + number,        "LOCAL_RANK=" + number,
-        "WORLD_SIZE=2",          "LOCAL_WORLD_SIZE=2",
-        "MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + std::to_string(store.port())};
-    ranks.push_back(std::make_unique<Command>(Words{program()} + job, folders[rank].file(""),
-                                              environment(2) + variables));
+  Torchrun job({kJob + Words{"--seed", "1"}, kJob + Words{"--seed", "2"}}, 2);
+  const std::vector<ProcessResult> results = job.wait();
+  for (const ProcessResult& result : results) EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(results[0].err, AllOf(HasSubstr("rank 1"), HasSubstr("has --seed 2, rank 0 has 1")));
+}
+
+TEST(GpuRanks, started_by_hand_need_no_local_size) {
+  EXPECT_EQ(hash_of(Torchrun(2, 2, kJob + Words{"--deterministic"}, {"LOCAL_WORLD_SIZE="})),
+            serial_hash(2));
+}
+
+TEST(GpuRanks, numbers_beyond_reason_are_refused) {
+  for (const Words& wrong :
+       {Words{"--workers", "99999999999999999999"}, Words{"--workers", "1e300"},
+        Words{"--init-timeout", "1e300"}, Words{"--workers", "nan"}}) {
+    std::string errors;
+    for (const ProcessResult& result : Torchrun(2, 2, kJob + wrong).wait()) {
+      EXPECT_THAT(result.exit_code, AnyOf(2, 4)) << result.err;
+      errors += result.err;
+    }
+    EXPECT_THAT(errors, HasSubstr(wrong[0]));
   }
-  EXPECT_EQ(ranks[1]->wait().exit_code, 2);
-  const ProcessResult first = ranks[0]->wait();
-  EXPECT_EQ(first.exit_code, 2);
-  EXPECT_THAT(first.err, AllOf(HasSubstr("rank 1"), HasSubstr("has --seed 2, rank 0 has 1")));
 }
 
 // Of every rank that is lost the others hear, whatever it does: nothing hangs.

@@ -12,8 +12,7 @@
 #include <set>
 #include <thread>
 
-#include "cli/process.h"
-#include "cli/schema.h"
+#include "cli/launchers.h"
 
 namespace lockstep::testing {
 namespace {
@@ -22,38 +21,12 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// Memory that MPI never frees is not ours to look for.
-const Words kEnvironment = {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-                            "ASAN_OPTIONS=detect_leaks=0"};
 constexpr const char* kTransports[] = {"shared", "messages"};
-
-Words operator+(Words a, const Words& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-// `mpirun -n RANKS lockstep ARGUMENTS`.
-Words on_ranks(int ranks, const Words& arguments) {
-  return Words{LOCKSTEP_MPIRUN,       "--oversubscribe", "--bind-to", "none", "-n",
-               std::to_string(ranks), program()} +
-         arguments;
-}
 
 ProcessResult run_on_ranks(int ranks, const Words& arguments) {
   const TemporaryFolder folder;
-  Command command(on_ranks(ranks, arguments), folder.file(""), kEnvironment);
+  Command command(on_ranks(ranks, arguments), folder.file(""), kMpiEnvironment);
   return command.wait();
-}
-
-nlohmann::json run_of(const ProcessResult& result) {
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  const nlohmann::json document = result.document();
-  EXPECT_THAT(schema_errors(document), IsEmpty());
-  return document["runs"][0];
-}
-
-std::string hash_of(const ProcessResult& result) {
-  return run_of(result)["parameters_sha256"];
 }
 
 const Words kShort = {"train",    "--json", "--quiet",      "--epochs", "2",
@@ -190,7 +163,7 @@ TEST(Mpi, a_signal_stops_all_ranks_after_the_same_step_with_a_checkpoint) {
     const std::string out = folder.file("run");
     Command command(on_ranks(2, {"train", "--epochs", "100000", "--eval-every", "1000", "--out",
                                  out, "--mpi-transport", transport}),
-                    folder.file(""), kEnvironment);
+                    folder.file(""), kMpiEnvironment);
     ASSERT_TRUE(command.wait_for_error_text("epoch "));
     command.send(SIGTERM);
     const ProcessResult result = command.wait();
@@ -244,7 +217,7 @@ TEST(Mpi, ranks_that_disagree_are_refused_by_name_and_value) {
                        "train",
                        "--lr",
                        "0.2"};
-  Command command(words, folder.file(""), kEnvironment);
+  Command command(words, folder.file(""), kMpiEnvironment);
   const ProcessResult result = command.wait();
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, AllOf(HasSubstr("rank 1"), HasSubstr("has --lr 0.2, rank 0 has 0.1")));
@@ -255,7 +228,7 @@ TEST(Mpi, compare_starts_ranks_itself) {
   const ProcessResult result =
       run_program({"compare", "--modes", "serial,sync:2@mpi,local-sgd:2:4@mpi", "--epochs", "2",
                    "--repeats", "2", "--warmup", "0", "--json", "--quiet"},
-                  kEnvironment);
+                  kMpiEnvironment);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   const nlohmann::json document = result.document();
   EXPECT_THAT(schema_errors(document), IsEmpty());
@@ -334,7 +307,7 @@ TEST(Mpi, ranks_of_one_machine_take_processors_of_their_own) {
   for (const char* transport : kTransports) {
     const TemporaryFolder folder;
     Command command(on_ranks(2, {"train", "--epochs", "1000000", "--mpi-transport", transport}),
-                    folder.file(""), kEnvironment);
+                    folder.file(""), kMpiEnvironment);
     ASSERT_TRUE(command.wait_for_error_text("epoch "));
     std::set<std::string> all;
     for (const pid_t pid : ranks_of(command.pid())) {
@@ -367,7 +340,7 @@ TEST(Mpi, ranks_end_without_mpirun) {
   for (const char* transport : kTransports) {
     const TemporaryFolder folder;
     // mpirun would have removed MPI's files in /tmp and /dev/shm: they go with this folder.
-    Words environment = kEnvironment;
+    Words environment = kMpiEnvironment;
     for (const char* place :
          {"orte_tmpdir_base", "btl_vader_backing_directory", "osc_sm_backing_directory"}) {
       environment.push_back("OMPI_MCA_" + std::string(place) + "=" + folder.file(""));
@@ -391,7 +364,7 @@ void lose_a_rank(int signal, const char* transport, unsigned seed) {
   const TemporaryFolder folder;
   Command command(on_ranks(ranks, {"train", "--epochs", "1000000", "--comm-timeout", "2",
                                    "--eval-every", "3", "--mpi-transport", transport}),
-                  folder.file(""), kEnvironment);
+                  folder.file(""), kMpiEnvironment);
   ASSERT_TRUE(command.wait_for_error_text("epoch "));
   std::this_thread::sleep_for(std::chrono::microseconds(random() % 200'000));
   const std::vector<pid_t> pids = ranks_of(command.pid());

@@ -272,12 +272,16 @@ Values shared_step_of(cudaStream_t stream) {
       .state = step_state(),
       .scalars = to_device(std::vector<UpdateScalars>{update_scalars({}, 0.1, 0, 8)}),
       .report = report};
+  const std::atomic_ref<unsigned> vote(report->stop_vote), stop(report->stop_step);
+  vote.store(1);
   write_tail(tail, 8, step, stream);
-  std::atomic_ref(report->stop_vote).store(1, std::memory_order_release);  // at any moment
+  vote.store(1);  // at any moment
   update_reduced(UpdateRule::sgd, {0, kSize}, {.values = values, .gradients = gradients}, step,
                  {.tail = tail, .number = 0}, stream);
   wait_for(1);
   advance_shared_step(step, tail, 8, stream);
+  while (stop.load() == 0) {
+  }
   wait_for(0);
   Values all = metrics_of(step.state);
   append(all, from_device(static_cast<const float*>(values), kSize));
