@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "lockstep/augment.h"
 #include "lockstep/communicator.h"
 #include "lockstep/dataset.h"
 #include "lockstep/model.h"
@@ -47,8 +48,9 @@ struct Batch {
   const Split* data = nullptr;
   std::span<const int64_t> samples;  // indices into `data`; empty when `contiguous`
   IndexRange contiguous_range;       // used when `samples` is empty: rows [begin, end) in order
-  uint32_t epoch = 0;                // keys dropout
+  uint32_t epoch = 0;                // keys dropout and augmentation
   bool contiguous = false;
+  const Augmentation* augmentation = nullptr;  // what happens to the images; null: nothing
 
   int64_t size() const {
     return contiguous ? contiguous_range.size() : static_cast<int64_t>(samples.size());
@@ -158,6 +160,7 @@ struct EpochJob {
   int rank = 0;  // takes the share of this rank of each global batch
   int world_size = 1;
   DeviceExchange exchange;
+  const Augmentation* augmentation = nullptr;  // of the training images; null: none
 
   IndexRange batch(int64_t k) const { return sampler->batch(k, global_batch); }
   IndexRange share(int64_t k) const { return share_of(batch(k), rank, world_size); }

@@ -39,11 +39,13 @@ struct DataConfig {
   double test_fraction = 0.0;      // [0, 1): split off the training part, by seed
   int64_t samples = 0;             // > 0: the first so many training samples
   std::string normalize = "auto";  // auto | none | unit | standard | mean=a,std=b
+  std::string augment = "none";    // none | flip | crop:N | flip,crop:N: of training images
   Shuffle shuffle = Shuffle::epoch;
 };
 
 struct ModelConfig {
-  std::string model = "mlp";                 // logistic | mlp
+  std::string model = "mlp";                 // logistic | mlp | cnn | lenet
+  std::string layers;                        // a network of one's own, as make_layers() reads it
   std::vector<int64_t> hidden = {256, 128};  // mlp
   double dropout = 0.0;                      // mlp, after each hidden layer, [0, 1)
   Precision precision = Precision::fp32;

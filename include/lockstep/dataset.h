@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "lockstep/image.h"
+
 namespace lockstep {
 
 // bfloat16 is no data set's own: features that were normalised and rounded for a training.
@@ -50,11 +52,6 @@ struct Split {
   int64_t size() const { return features.rows; }
 };
 
-// Channels, height, width of image data (features are stored in that order); absent for tables.
-struct ImageShape {
-  int64_t channels = 0, height = 0, width = 0;
-};
-
 enum class Normalize {
   none,      // x
   unit,      // uint8 to [0, 1]: x / 255, of `digits`, whose values end at 16, x / 16
@@ -80,8 +77,8 @@ struct Dataset {
   std::optional<Split> test;
   int classes = 0;  // 0 for label=none data
   std::vector<std::string>
-      class_names;  // the label in the file of each class index, `classes` of them
-  std::optional<ImageShape> image;
+      class_names;                  // the label in the file of each class index, `classes` of them
+  std::optional<ImageShape> image;  // absent for tables
   Normalization normalization;
   std::string sha256;      // hex, of what data.h says at load_dataset
   std::string label_note;  // what was chosen: "label: column 'target' (last)", for the user

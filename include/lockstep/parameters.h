@@ -28,14 +28,14 @@ Range slice_of(Range range, int rank, int world_size);
 struct TensorSpec {
   std::string name;            // "layers.0.weight"
   int layer = 0;               // index into Model::layers
-  std::vector<int64_t> shape;  // logical: Linear weight [outputs, inputs], bias [outputs]
+  std::vector<int64_t> shape;  // logical, weight_shape() of the layer; bias [outputs]
   size_t offset = 0;           // floats from the start of the flat buffer
   size_t size = 0;             // floats, unpadded
   bool transposed = false;     // stored [inputs, outputs]: a weight alone
   Range range() const { return {offset, offset + padded(size)}; }
-  // As a weight is stored.
-  int64_t rows() const { return shape[transposed ? 1 : 0]; }
-  int64_t columns() const { return shape[transposed ? 0 : 1]; }
+  // As a weight is stored: a matrix, of which a convolution's row is an output channel.
+  int64_t rows() const { return transposed ? shape[1] : shape[0]; }
+  int64_t columns() const { return static_cast<int64_t>(size) / rows(); }
 };
 
 // How the first weight is stored. Everything outside a training run (checkpoints, hashes,
@@ -71,9 +71,9 @@ void from_logical(const ParameterLayout& layout, std::span<const float> logical,
                   std::span<float> stored);
 
 // Fills `values` (layout.size() floats), in logical order, from `seed` alone: weights uniform in
-// [-b, b) with b = sqrt(6 / inputs) before a ReLU (He et al. 2015) and sqrt(3 / inputs) otherwise,
-// from integer bits and correctly rounded operations, so equal on every machine; biases zero.
-// Logistic regression (one layer) starts from zeros.
+// [-b, b) with b = sqrt(6 / n) before a ReLU (He et al. 2015) and sqrt(3 / n) otherwise, n being
+// the weights of an output, from integer bits and correctly rounded operations, so equal on every
+// machine; biases zero. Logistic regression (one layer) starts from zeros.
 void initialize(const Model& model, const ParameterLayout& layout, uint64_t seed,
                 std::span<float> values);
 

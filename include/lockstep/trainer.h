@@ -36,8 +36,10 @@ struct TrainedModel {
   Checkpoint checkpoint;  // final (or best, with keep_best) values; training state where it stopped
 };
 
-// Builds the model that the configuration names for this data set.
-Model make_model(const ModelConfig& config, int64_t features, int classes);
+// Builds the model that the configuration names for data of so many features and classes. `image`
+// is their shape where they are images.
+Model make_model(const ModelConfig& config, int64_t features, int classes,
+                 const std::optional<ImageShape>& image = std::nullopt);
 
 // Throws what train() would refuse before it starts: Error{data} for data without labels or with
 // other features than the model's, Error{usage} for options that this model has no use for.

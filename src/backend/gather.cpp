@@ -106,8 +106,37 @@ Batch part_of(const Batch& batch, int i, int parts) {
   return slice_of_batch(batch, share.begin, share.size());
 }
 
-void gather(const Batch& batch, const FeatureScaling& scaling, float* rows, int64_t stride) {
-  if (batch.size() == 0) return;
+namespace {
+
+// One image [image.size()] from the same before it was moved.
+void move_image(const Augmentation& augmentation, const ImageMove& move, const float* from,
+                const float* zeros, float* to) {
+  const ImageShape& image = augmentation.image;
+  for (int64_t row = 0; row < image.channels * image.height; ++row) {
+    for (int64_t x = 0; x < image.width; ++x) {
+      const int64_t j = row * image.width + x;
+      const int32_t source = augmentation.source(move, static_cast<int32_t>(j));
+      to[j] = source >= 0 ? from[source] : zeros ? zeros[j] : 0.0f;
+    }
+  }
+}
+
+// Rows of images, converted, to what training sees of them. A zero of the data is the offset after
+// normalisation.
+void augment(const Batch& batch, const FeatureScaling& scaling, float* rows, int64_t stride) {
+  const Augmentation& augmentation = *batch.augmentation;
+  Buffer<float> still(augmentation.image.size());
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const auto sample = static_cast<uint64_t>(batch.sample(i));
+    const ImageMove move = augmentation.move(batch.epoch, sample);
+    if (move.dy == 0 && move.dx == 0 && !move.mirrored) continue;
+    float* const row = rows + i * stride;
+    std::copy_n(row, still.size(), still.data());
+    move_image(augmentation, move, still.data(), scaling.offset(), row);
+  }
+}
+
+void convert(const Batch& batch, const FeatureScaling& scaling, float* rows, int64_t stride) {
   const float* const scale = scaling.scale();
   const float* const offset = scaling.offset();
   switch (batch.data->features.type) {
@@ -118,6 +147,14 @@ void gather(const Batch& batch, const FeatureScaling& scaling, float* rows, int6
     case FeatureType::bfloat16:
       return HWY_DYNAMIC_DISPATCH(gather_halves)(batch, scale, offset, rows, stride);
   }
+}
+
+}  // namespace
+
+void gather(const Batch& batch, const FeatureScaling& scaling, float* rows, int64_t stride) {
+  if (batch.size() == 0) return;
+  convert(batch, scaling, rows, stride);
+  if (batch.augmentation) augment(batch, scaling, rows, stride);
 }
 
 }  // namespace lockstep

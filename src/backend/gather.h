@@ -28,7 +28,8 @@ Batch part_of(const Batch& batch, int i, int parts);
 Batch slice_of_batch(const Batch& batch, int64_t first, int64_t count);
 
 // rows[i, j] = features[batch.sample(i), j] * scale[j] + offset[j], one fused multiply-add, for
-// rows of `stride` >= columns floats. Columns beyond the features are left alone.
+// rows of `stride` >= columns floats; then images are moved as the batch's augmentation says.
+// Columns beyond the features are left alone.
 void gather(const Batch& batch, const FeatureScaling& scaling, float* rows, int64_t stride);
 
 }  // namespace lockstep

@@ -32,7 +32,9 @@ MlpPlan plan_mlp(const Model& model) {
       add_dropout(plan, layer, dropout->p);
       continue;
     }
-    const auto& linear = std::get<Linear>(model.layers[i]);
+    const auto* found = std::get_if<Linear>(&model.layers[i]);
+    if (!found) refuse("layer " + std::to_string(layer) + " sees an image");
+    const Linear& linear = *found;
     if (linear.inputs != width || linear.outputs < 1) {
       refuse("layer " + std::to_string(layer) + " takes " + std::to_string(linear.inputs) +
              " inputs where it gets " + std::to_string(width));

@@ -153,7 +153,8 @@ int compare_command(Session& session) {
         settings.config.out, write_toml(settings, kTraining, comment),
         ResultFolder::Terms{settings.config.overwrite, false});
   }
-  const Model model = make_model(settings.config.model, dataset.features(), dataset.classes);
+  const Model model =
+      make_model(settings.config.model, dataset.features(), dataset.classes, dataset.image);
   session.console.note(fmt::format("model: {}, {} parameters; {}, {} epochs, seed {}",
                                    describe_model(model), format_integer(model.parameter_count()),
                                    to_string(settings.config.optimizer.kind),

@@ -145,11 +145,15 @@ void describe_device(Session& session, const DeviceChoice& choice) {
 }
 
 std::string describe_model(const Model& model) {
-  std::string text = fmt::format("{} {}", model.kind, model.inputs);
-  for (const Layer& layer : model.layers) {
-    if (const auto* linear = std::get_if<Linear>(&layer)) {
-      text += fmt::format("-{}", linear->outputs);
-    }
+  const auto shape = [](const ImageShape& image) {
+    return fmt::format("{}x{}x{}", image.channels, image.height, image.width);
+  };
+  std::string text = fmt::format("{} {}", model.kind,
+                                 model.image ? shape(*model.image) : std::to_string(model.inputs));
+  for (const LayerSummary& layer : summarize(model)) {
+    if (layer.parameters == 0) continue;
+    text += layer.flat ? fmt::format("-{}", layer.output.channels)
+                       : fmt::format("-{}", shape(layer.output));
   }
   return text;
 }

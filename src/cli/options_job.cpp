@@ -22,6 +22,9 @@ std::vector<Option> data_options() {
           "normalize", "KIND", "none, unit, standard or mean=A,std=B; auto is unit for bytes",
           [](auto& s) -> auto& { return s.config.data.normalize; }),
       data(
+          "augment", "KIND", "none, flip, crop:N or flip,crop:N: training images at random",
+          [](auto& s) -> auto& { return s.config.data.augment; }),
+      data(
           "shuffle", "KIND", "epoch (a new order each epoch) or none",
           [](auto& s) -> auto& { return s.config.data.shuffle; }),
   };
@@ -36,8 +39,12 @@ std::vector<Option> model_options() {
   const auto model = [](auto... arguments) { return row(Section::model, arguments...); };
   return {
       model(
-          "model", "NAME", "logistic or mlp",
+          "model", "NAME", "logistic, mlp, cnn or lenet",
           [](auto& s) -> auto& { return s.config.model.model; }),
+      model(
+          "layers", "TEXT",
+          "a network of your own: \"conv 32 3, relu, maxpool 2, flatten, linear 10\"",
+          [](auto& s) -> auto& { return s.config.model.layers; }),
       model(
           "hidden", "N,N,...", "widths of the MLP's hidden layers",
           [](auto& s) -> auto& { return s.config.model.hidden; }),

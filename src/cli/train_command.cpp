@@ -258,7 +258,8 @@ Job prepare_job(Session& session, const Settings& settings) {
   job.dataset = load_job_data(session);
   job.resolved = resolve(settings.config, job.dataset.train.size(), session.processes());
   job.resolved.config_json = config_for_checkpoint(session.document.config);
-  job.model = make_model(settings.config.model, job.dataset.features(), job.dataset.classes);
+  job.model = make_model(settings.config.model, job.dataset.features(), job.dataset.classes,
+                         job.dataset.image);
   describe_job(session, job.resolved, job.model);
   require_trainable(job.resolved, job.dataset, job.model);
   if (!settings.dry_run) require_memory(job.resolved, job.dataset, job.model);

@@ -1,12 +1,23 @@
 #include "lockstep/model.h"
 
+#include <algorithm>
 #include <string>
 
 #include "lockstep/error.h"
 #include "model/check_model.h"
+#include "model/make_model.h"
 
 namespace lockstep {
 namespace {
+
+void check_size(const Model& model) {
+  if (const std::string problem = problem_with(model); !problem.empty()) {
+    throw Error(ErrorKind::usage, "the model cannot be built: " + problem,
+                "give fewer or smaller numbers in --hidden");
+  }
+}
+
+}  // namespace
 
 void check_data(int64_t inputs, int classes) {
   if (inputs < 1 || inputs > kMaxWidth) {
@@ -27,37 +38,53 @@ void check_data(int64_t inputs, int classes) {
   }
 }
 
-void check_size(const Model& model) {
-  if (const std::string problem = problem_with(model); !problem.empty()) {
-    throw Error(ErrorKind::usage, "the model cannot be built: " + problem,
-                "give fewer or smaller numbers in --hidden");
-  }
-}
-
-}  // namespace
-
 int64_t Model::parameter_count() const {
   int64_t count = 0;
-  for (const Layer& layer : layers) {
-    if (const auto* linear = std::get_if<Linear>(&layer)) {
-      count += (linear->inputs + 1) * linear->outputs;
-    }
-  }
+  for (const LayerSummary& layer : summarize(*this)) count += layer.parameters;
   return count;
 }
 
 double Model::flop_per_sample() const {
   double flop = 0.0;
-  bool first = true;
-  for (const Layer& layer : layers) {
-    const auto* linear = std::get_if<Linear>(&layer);
-    if (!linear) continue;
-    const double weights =
-        static_cast<double>(linear->inputs) * static_cast<double>(linear->outputs);
-    flop += weights * (first ? 4.0 : 6.0);
-    first = false;
-  }
+  for (const LayerSummary& layer : summarize(*this)) flop += layer.flop;
   return flop;
+}
+
+bool Model::convolutional() const {
+  return std::any_of(layers.begin(), layers.end(), [](const Layer& layer) {
+    return std::holds_alternative<Conv2d>(layer) || std::holds_alternative<Pool2d>(layer) ||
+           std::holds_alternative<Flatten>(layer);
+  });
+}
+
+std::vector<LayerSummary> summarize(const Model& model) {
+  std::vector<LayerSummary> all;
+  bool first = true;  // with parameters
+  bool flat = !model.convolutional();
+  ImageShape shape = flat || !model.image ? ImageShape{model.inputs, 1, 1} : *model.image;
+  for (const Layer& layer : model.layers) {
+    LayerSummary summary;
+    summary.text = to_string(layer);
+    if (activation_of(layer) == Activation::relu) summary.text += ", relu";
+    if (const auto* conv = std::get_if<Conv2d>(&layer)) shape = conv->output();
+    if (const auto* pool = std::get_if<Pool2d>(&layer)) shape = pool->output();
+    if (std::holds_alternative<Flatten>(layer)) {
+      shape = {shape.size(), 1, 1};
+      flat = true;
+    }
+    if (const auto* linear = std::get_if<Linear>(&layer)) shape = {linear->outputs, 1, 1};
+    summary.output = shape;
+    summary.flat = flat;
+    if (const std::vector<int64_t> weight = weight_shape(layer); !weight.empty()) {
+      int64_t fan_in = 1;
+      for (size_t i = 1; i < weight.size(); ++i) fan_in *= weight[i];
+      summary.parameters = (fan_in + 1) * weight[0];
+      summary.flop = forward_flop(layer) * (first ? 2.0 : 3.0);
+      first = false;
+    }
+    all.push_back(std::move(summary));
+  }
+  return all;
 }
 
 Model make_logistic(int64_t inputs, int classes) {

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <memory>
+#include <numeric>
 
 #include "lockstep/error.h"
 #include "lockstep/rng.h"
@@ -25,9 +27,11 @@ Range slice_of(Range range, int rank, int world_size) {
 
 ParameterLayout::ParameterLayout(const Model& model, FirstWeight first) {
   for (size_t i = 0; i < model.layers.size(); ++i) {
-    const auto* linear = std::get_if<Linear>(&model.layers[i]);
-    if (!linear) continue;
-    const auto append = [&](const char* suffix, std::vector<int64_t> shape, int64_t size) {
+    const std::vector<int64_t> weight = weight_shape(model.layers[i]);
+    if (weight.empty()) continue;
+    const auto append = [&](const char* suffix, std::vector<int64_t> shape) {
+      const int64_t size =
+          std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
       tensors_.push_back({.name = "layers." + std::to_string(i) + suffix,
                           .layer = static_cast<int>(i),
                           .shape = std::move(shape),
@@ -36,10 +40,11 @@ ParameterLayout::ParameterLayout(const Model& model, FirstWeight first) {
       size_ += padded(static_cast<size_t>(size));
       count_ += static_cast<size_t>(size);
     };
-    append(".weight", {linear->outputs, linear->inputs}, linear->outputs * linear->inputs);
-    append(".bias", {linear->outputs}, linear->outputs);
+    append(".weight", weight);
+    append(".bias", {weight[0]});
   }
-  if (!tensors_.empty()) tensors_.front().transposed = first == FirstWeight::inputs_first;
+  if (!tensors_.empty() && tensors_.front().shape.size() == 2)
+    tensors_.front().transposed = first == FirstWeight::inputs_first;
 }
 
 const TensorSpec& ParameterLayout::weight(int layer) const {
@@ -114,14 +119,14 @@ void initialize(const Model& model, const ParameterLayout& layout, uint64_t seed
   std::fill(values.begin(), values.end(), 0.0f);
   if (model.layers.size() == 1) return;  // convex: zeros are as good as any start
   for (const TensorSpec& tensor : layout.tensors()) {
-    if (tensor.shape.size() != 2) continue;  // biases stay zero
-    const auto& linear = std::get<Linear>(model.layers[tensor.layer]);
-    const double gain = linear.activation == Activation::relu ? 6.0 : 3.0;
-    const auto bound = static_cast<float>(std::sqrt(gain / static_cast<double>(linear.inputs)));
+    if (tensor.shape.size() < 2) continue;  // biases stay zero
+    const bool relu = activation_of(model.layers[tensor.layer]) == Activation::relu;
+    const double gain = relu ? 6.0 : 3.0;
+    const int64_t inputs = tensor.columns();
+    const auto bound = static_cast<float>(std::sqrt(gain / static_cast<double>(inputs)));
     const RandomStream stream{seed, Purpose::init_weights, static_cast<uint8_t>(tensor.layer), 0};
-    for (int64_t unit = 0; unit < linear.outputs; ++unit) {
-      initialize_row(stream, unit, bound,
-                     values.subspan(tensor.offset + unit * linear.inputs, linear.inputs));
+    for (int64_t unit = 0; unit < tensor.rows(); ++unit) {
+      initialize_row(stream, unit, bound, values.subspan(tensor.offset + unit * inputs, inputs));
     }
   }
 }

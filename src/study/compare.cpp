@@ -105,7 +105,8 @@ class Comparer {
         result.name = run.name;
         return result;
       }
-      const Model model = make_model(resolved.config.model, dataset_.features(), dataset_.classes);
+      const Model model =
+          make_model(resolved.config.model, dataset_.features(), dataset_.classes, dataset_.image);
       RunResult result = train(resolved, dataset_, model, observer, options_.stop).result;
       result.name = run.name;
       return result;

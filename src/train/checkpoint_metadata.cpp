@@ -10,6 +10,7 @@
 #include "model/check_model.h"
 #include "train/bounded_json.h"
 #include "train/json_fields.h"
+#include "train/model_json.h"
 
 namespace lockstep {
 namespace {
@@ -18,28 +19,9 @@ using Json = nlohmann::json;
 
 constexpr int kFormat = 1;
 
-constexpr std::array kActivations = {std::pair{"none", Activation::none},
-                                     std::pair{"relu", Activation::relu}};
-constexpr std::array kLosses = {std::pair{"binary_cross_entropy", Loss::binary_cross_entropy},
-                                std::pair{"softmax_cross_entropy", Loss::softmax_cross_entropy}};
 constexpr std::array kNormalizations = {
     std::pair{"none", Normalize::none}, std::pair{"unit", Normalize::unit},
     std::pair{"standard", Normalize::standard}, std::pair{"given", Normalize::given}};
-
-template <class Names, class Value>
-const char* name_of(const Names& names, Value value) {
-  return std::find_if(names.begin(), names.end(), [&](auto& pair) { return pair.second == value; })
-      ->first;
-}
-
-template <class Names>
-auto value_of(const Names& names, const JsonField& field) {
-  const std::string text = field.text();
-  for (const auto& [name, value] : names) {
-    if (text == name) return value;
-  }
-  field.fail("is not a name that this version knows");
-}
 
 bool is_utf8(const std::string& text) {
   try {
@@ -64,60 +46,6 @@ std::string class_name_from_json(const JsonField& field) {
     name += static_cast<char>(field.element(i).integer(0, 255));
   }
   return name;
-}
-
-Json model_to_json(const Model& model) {
-  Json layers = Json::array();
-  for (const Layer& layer : model.layers) {
-    if (const auto* linear = std::get_if<Linear>(&layer)) {
-      layers.push_back({{"type", "linear"},
-                        {"inputs", linear->inputs},
-                        {"outputs", linear->outputs},
-                        {"activation", name_of(kActivations, linear->activation)}});
-    } else {
-      layers.push_back({{"type", "dropout"}, {"p", std::get<Dropout>(layer).p}});
-    }
-  }
-  return {{"kind", model.kind},
-          {"inputs", model.inputs},
-          {"classes", model.classes},
-          {"loss", name_of(kLosses, model.loss)},
-          {"layers", layers}};
-}
-
-Layer layer_from_json(const JsonField& field) {
-  const std::string type = field.at("type").text();
-  if (type == "dropout") return Dropout{field.at("p").number()};
-  if (type != "linear") field.at("type").fail("is not a layer that this version knows");
-  return Linear{field.at("inputs").integer(1, kMaxWidth), field.at("outputs").integer(1, kMaxWidth),
-                value_of(kActivations, field.at("activation"))};
-}
-
-Model model_from_json(const JsonField& field) {
-  Model model{.kind = field.at("kind").text(),
-              .inputs = field.at("inputs").integer(1, kMaxWidth),
-              .classes = static_cast<int>(field.at("classes").integer(2, kMaxWidth)),
-              .layers = {},
-              .loss = value_of(kLosses, field.at("loss"))};
-  const JsonField layers = field.at("layers");
-  for (size_t i = 0; i < layers.size(); ++i) {
-    model.layers.push_back(layer_from_json(layers.element(i)));
-  }
-  return model;
-}
-
-// PyTorch counts the activation as a module of its own.
-Json torch_names(const Model& model) {
-  Json names = Json::object();
-  int module = 0;
-  for (size_t i = 0; i < model.layers.size(); ++i) {
-    const auto* linear = std::get_if<Linear>(&model.layers[i]);
-    for (const char* part : {".weight", ".bias"}) {
-      if (linear) names["layers." + std::to_string(i) + part] = std::to_string(module) + part;
-    }
-    module += linear && linear->activation != Activation::none ? 2 : 1;
-  }
-  return names;
 }
 
 Json normalization_to_json(const Normalization& normalization) {
@@ -234,11 +162,7 @@ std::string write_metadata(const Checkpoint& checkpoint) {
   for (const std::string& name : checkpoint.class_names) {
     root["class_names"].push_back(class_name_to_json(name));
   }
-  if (checkpoint.image) {
-    root["image"] = {{"channels", checkpoint.image->channels},
-                     {"height", checkpoint.image->height},
-                     {"width", checkpoint.image->width}};
-  }
+  if (checkpoint.image) root["image"] = image_to_json(*checkpoint.image);
   if (checkpoint.position) root["position"] = position_to_json(*checkpoint.position);
   const auto embed = [&](const char* key, const std::string& text) {
     if (text.empty()) return;
@@ -268,12 +192,7 @@ ParsedMetadata parse_metadata(const std::string& text, const std::string& place)
   for (size_t i = 0; i < names.size(); ++i) {
     checkpoint.class_names.push_back(class_name_from_json(names.element(i)));
   }
-  if (root.has("image")) {
-    const JsonField image = root.at("image");
-    checkpoint.image = {.channels = image.at("channels").integer(1, kMaxWidth),
-                        .height = image.at("height").integer(1, kMaxWidth),
-                        .width = image.at("width").integer(1, kMaxWidth)};
-  }
+  if (root.has("image")) checkpoint.image = image_from_json(root.at("image"));
   checkpoint.seed = root.at("seed").unsigned_integer();
   parse_training_state(root, parsed);
   if (const std::string problem = problem_with(checkpoint); !problem.empty()) {

@@ -1,8 +1,11 @@
 // The JSON that a checkpoint keeps in `__metadata__` under the key "lockstep":
 //
 //   format         1
-//   model          kind, inputs, classes, loss, layers: {type: "linear", inputs, outputs,
-//                  activation} or {type: "dropout", p}
+//   model          kind, inputs, classes, loss, image where layers see one, layers:
+//                  {type: "linear", inputs, outputs, activation}, {type: "dropout", p},
+//                  {type: "conv", input, channels, kernel: [height, width], stride, padding,
+//                  activation}, {type: "maxpool" | "avgpool", input, kernel, stride} or
+//                  {type: "flatten", input}; input and image are channels, height, width
 //   torch          the name of each tensor in torch.nn.Sequential(Linear, ReLU, Dropout, ...,
 //                  Linear), by its name in the file
 //   normalization  kind, scale, offset: x * scale + offset

@@ -107,7 +107,7 @@ int64_t blocks_of(const Dataset& dataset) {
 bool has_factors(const Resolved& resolved, const Model& model) {
   const Config& config = resolved.config;
   return config.model.precision == Precision::fp32 && config.threads == 1 && !is_logistic(model) &&
-         !resolved.device.on_gpu();
+         !model.convolutional() && !resolved.device.on_gpu();
 }
 
 bool keeps_gradients(const Resolved& resolved, const Model& model) {
@@ -137,6 +137,8 @@ Run::Run(const Resolved& resolved_in, const Dataset& dataset_in, const Model& mo
       config(resolved_in.config),
       dataset(dataset_in),
       model(model_in),
+      augmentation(parse_augmentation(resolved_in.config.data.augment, resolved_in.config.seed,
+                                      dataset_in.image)),
       rounded(round_where_asked(resolved_in, model_in, dataset_in)),
       observer(observer_in),
       layout(model_in, choose_first_weight(resolved_in, dataset_in, model_in)),

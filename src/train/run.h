@@ -45,7 +45,8 @@ struct Run {
   const Config& config;
   const Dataset& dataset;  // as it was loaded: what a checkpoint describes and the end evaluates
   const Model& model;
-  std::optional<RoundedData> rounded;  // where a training reads its features in bf16
+  std::optional<Augmentation> augmentation;  // of the training part
+  std::optional<RoundedData> rounded;        // where a training reads its features in bf16
   const TrainObserver& observer;
   ParameterLayout layout;  // of the buffers below and the workers'
   Sampler sampler;

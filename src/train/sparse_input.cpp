@@ -63,8 +63,8 @@ double input_fill(const Dataset& dataset) {
 FirstWeight choose_first_weight(const Resolved& resolved, const Dataset& dataset,
                                 const Model& model) {
   const Config& config = resolved.config;
-  const bool possible =
-      config.model.precision == Precision::fp32 && !is_logistic(model) && !resolved.device.on_gpu();
+  const bool possible = config.model.precision == Precision::fp32 && !is_logistic(model) &&
+                        !model.convolutional() && !resolved.device.on_gpu();
   switch (config.sparse_input) {
     case SparseInput::off: return FirstWeight::outputs_first;
     case SparseInput::on:

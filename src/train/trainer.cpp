@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backend/logistic_step.h"
 #include "comm/stopwatch.h"
 #include "lockstep/error.h"
 #include "train/gpu_team.h"
@@ -88,6 +89,16 @@ void require_trainable(const Resolved& resolved, const Dataset& dataset, const M
                 fmt::format("{} has {} features, the model takes {}", dataset.name,
                             dataset.features(), model.inputs),
                 "use the data that the model was made for");
+  }
+  const Config& config = resolved.config;
+  if (parse_augmentation(config.data.augment, config.seed, dataset.image) && is_logistic(model)) {
+    throw Error(ErrorKind::usage,
+                "--augment: logistic regression reads the data where they lie, and moves no image",
+                "leave it out, or use another model");
+  }
+  if (resolved.device.on_gpu() && (model.convolutional() || config.data.augment != "none")) {
+    throw Error(ErrorKind::device, "convolutions and --augment are for CPUs in this version",
+                "use --device cpu");
   }
   if (resolved.update == UpdateKind::factors && !has_factors(resolved, model)) {
     throw Error(ErrorKind::usage, "--update factors: this model's step has none to exchange",

@@ -105,6 +105,7 @@ EpochJob Worker::epoch_job() const {
   job.data = &run_.dataset.train;
   job.sampler = &run_.sampler;
   job.global_batch = run_.resolved.global_batch;
+  if (run_.augmentation) job.augmentation = &*run_.augmentation;
   return job;
 }
 
@@ -185,6 +186,7 @@ void Worker::fill_batch(IndexRange positions) {
   Batch& share = batch_.share;
   share.data = &run_.train_part();
   share.epoch = static_cast<uint32_t>(epoch_);
+  if (run_.augmentation) share.augmentation = &*run_.augmentation;
   share.contiguous = !run_.sampler.shuffled();
   share.contiguous_range = positions;
   if (share.contiguous || step_->epoch_step()) return;

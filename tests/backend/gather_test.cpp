@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "backend/fixtures.h"
@@ -46,6 +47,44 @@ TEST(Gather, ReadsNormalisedRowsOfBothTypesInEitherOrder) {
       }
     }
   });
+}
+
+TEST(Gather, MovesImagesAsTheOracleDoes) {
+  const ImageShape image{3, 5, 7};
+  for (const FeatureType type : {FeatureType::float32, FeatureType::uint8}) {
+    const Samples samples(type, 40, image.size(), 2);
+    for (const Augmentation& augmentation :
+         {Augmentation{9, image, 0, true}, Augmentation{9, image, 2, false},
+          Augmentation{9, image, 9, true}}) {
+      Batch batch = samples.range(1, 39, 5);
+      batch.augmentation = &augmentation;
+      expect_gathered(batch, Normalization{});
+      expect_gathered(batch, testing::per_feature(image.size(), 0.02f));
+    }
+  }
+}
+
+TEST(Gather, MovesDependOnEpochAndSampleAndReachBothEnds) {
+  const Augmentation augmentation{9, {3, 32, 32}, 4, true};
+  int mirrored = 0;
+  std::array<int, 9> down{}, right{};
+  for (uint64_t sample = 0; sample < 9000; ++sample) {
+    const ImageMove move = augmentation.move(2, sample);
+    mirrored += move.mirrored;
+    ++down.at(move.dy + 4);
+    ++right.at(move.dx + 4);
+  }
+  EXPECT_NEAR(mirrored, 4500, 200);
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_NEAR(down[i], 1000, 120) << i;
+    EXPECT_NEAR(right[i], 1000, 120) << i;
+  }
+  int same = 0;
+  for (uint64_t sample = 0; sample < 100; ++sample) {
+    const ImageMove a = augmentation.move(1, sample), b = augmentation.move(2, sample);
+    same += a.dy == b.dy && a.dx == b.dx && a.mirrored == b.mirrored;
+  }
+  EXPECT_LT(same, 10);
 }
 
 TEST(Gather, NothingIsWrittenForAnEmptyBatch) {

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "lockstep/rng.h"
+#include "reference/image_layers.h"
 
 namespace lockstep::reference {
 namespace {
@@ -16,6 +17,8 @@ double entry(const std::vector<float>& values, int64_t j, double otherwise) {
   return values.size() == 1 ? values[0] : values[j];
 }
 
+}  // namespace
+
 // bfloat16 has 8 significant bits and float32's exponents.
 double to_bf16(double value) {
   if (!std::isfinite(value)) return value;
@@ -23,6 +26,8 @@ double to_bf16(double value) {
   const double significand = std::frexp(static_cast<float>(value), &exponent);
   return std::ldexp(std::nearbyint(std::ldexp(significand, 8)), exponent - 8);
 }
+
+namespace {
 
 Table operand(Table values, Operands operands) {
   if (operands == Operands::exact) return values;
@@ -72,6 +77,33 @@ Table linear_backward(const Table& inputs, const Table& y, Table& dy, const doub
     }
   }
   return dx;
+}
+
+// The image that training sees, from the normalised one; what lies beyond the edge is a raw zero.
+void move_image(const Augmentation& augmentation, uint32_t epoch, int64_t sample,
+                const Normalization& normalization, double* pixels) {
+  const ImageShape& image = augmentation.image;
+  const RandomStream stream{augmentation.seed, Purpose::augment, 0, epoch};
+  const Philox4 words = stream.draw(static_cast<uint64_t>(sample), 0);
+  const auto shift = [&](uint32_t word) {
+    const double shifts = 2.0 * augmentation.crop + 1.0;
+    return static_cast<int64_t>(std::floor(word * shifts * 0x1p-32)) - augmentation.crop;
+  };
+  const int64_t down = shift(words.x), right = shift(words.y);
+  const bool mirrored = augmentation.flip && words.z >= 0x80000000u;
+  const std::vector<double> still(pixels, pixels + image.size());
+  for (int64_t c = 0; c < image.channels; ++c) {
+    for (int64_t y = 0; y < image.height; ++y) {
+      for (int64_t x = 0; x < image.width; ++x) {
+        const int64_t from_y = y + down, from_x = (mirrored ? image.width - 1 - x : x) + right;
+        const bool inside =
+            from_y >= 0 && from_y < image.height && from_x >= 0 && from_x < image.width;
+        const int64_t j = (c * image.height + y) * image.width + x;
+        pixels[j] = inside ? still[(c * image.height + from_y) * image.width + from_x]
+                           : entry(normalization.offset, j, 0.0);
+      }
+    }
+  }
 }
 
 Table masked(const Table& x, const Batch& batch, uint64_t seed, int layer, double p) {
@@ -140,6 +172,9 @@ Table decode(const Batch& batch, const Normalization& normalization) {
       const double raw = element(features, row * features.columns + j);
       x.at(i, j) = raw * entry(normalization.scale, j, 1.0) + entry(normalization.offset, j, 0.0);
     }
+    if (batch.augmentation) {
+      move_image(*batch.augmentation, batch.epoch, batch.sample(i), normalization, &x.at(i, 0));
+    }
   }
   return x;
 }
@@ -155,14 +190,20 @@ Result run(const Model& model, const ParameterLayout& layout, std::span<const do
   std::vector<Table> outputs = {decode(batch, normalization)};
   for (size_t l = 0; l < model.layers.size(); ++l) {
     const int layer = static_cast<int>(l);
+    const Table& x = outputs.back();
+    const auto weight = [&] { return &values[layout.weight(layer).offset]; };
+    const auto bias = [&] { return &values[layout.bias(layer).offset]; };
     if (const auto* spec = std::get_if<Linear>(&model.layers[l])) {
-      outputs.push_back(linear(outputs.back(), &values[layout.weight(layer).offset],
-                               &values[layout.bias(layer).offset], *spec, operands));
+      outputs.push_back(linear(x, weight(), bias(), *spec, operands));
+    } else if (const auto* conv = std::get_if<Conv2d>(&model.layers[l])) {
+      outputs.push_back(convolution(x, weight(), bias(), *conv, operands));
+    } else if (const auto* pool = std::get_if<Pool2d>(&model.layers[l])) {
+      outputs.push_back(pooling(x, *pool));
+    } else if (const auto* drop = std::get_if<Dropout>(&model.layers[l])) {
+      const bool drops = dropout == DropoutMode::on && drop->p > 0.0;
+      outputs.push_back(drops ? masked(x, batch, seed, layer, drop->p) : x);
     } else {
-      const double p = std::get<Dropout>(model.layers[l]).p;
-      outputs.push_back(dropout == DropoutMode::on && p > 0.0
-                            ? masked(outputs.back(), batch, seed, layer, p)
-                            : outputs.back());
+      outputs.push_back(x);  // Flatten: the order stays
     }
   }
   Result result;
@@ -172,12 +213,19 @@ Result run(const Model& model, const ParameterLayout& layout, std::span<const do
                                                       : softmax_loss(result.logits, batch, result);
   for (size_t l = model.layers.size(); l-- > 0;) {
     const int layer = static_cast<int>(l);
+    const auto weight = [&] { return &values[layout.weight(layer).offset]; };
+    const auto weight_gradient = [&] { return &result.gradients[layout.weight(layer).offset]; };
+    const auto bias_gradient = [&] { return &result.gradients[layout.bias(layer).offset]; };
     if (const auto* spec = std::get_if<Linear>(&model.layers[l])) {
-      dy = linear_backward(outputs[l], outputs[l + 1], dy, &values[layout.weight(layer).offset],
-                           *spec, &result.gradients[layout.weight(layer).offset],
-                           &result.gradients[layout.bias(layer).offset], operands);
-    } else if (dropout == DropoutMode::on) {
-      dy = masked(dy, batch, seed, layer, std::get<Dropout>(model.layers[l]).p);
+      dy = linear_backward(outputs[l], outputs[l + 1], dy, weight(), *spec, weight_gradient(),
+                           bias_gradient(), operands);
+    } else if (const auto* conv = std::get_if<Conv2d>(&model.layers[l])) {
+      dy = convolution_backward(outputs[l], outputs[l + 1], dy, weight(), *conv, weight_gradient(),
+                                bias_gradient(), operands);
+    } else if (const auto* pool = std::get_if<Pool2d>(&model.layers[l])) {
+      dy = pooling_backward(outputs[l], dy, *pool);
+    } else if (const auto* drop = std::get_if<Dropout>(&model.layers[l])) {
+      if (dropout == DropoutMode::on) dy = masked(dy, batch, seed, layer, drop->p);
     }
   }
   return result;

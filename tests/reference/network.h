@@ -38,7 +38,7 @@ enum class DropoutMode { on, off };
 // to bfloat16, to nearest even. Biases and sums stay exact.
 enum class Operands { exact, bf16 };
 
-// Features of the batch after normalisation.
+// Features of the batch after normalisation, its images moved as Batch::augmentation says.
 Table decode(const Batch& batch, const Normalization& normalization);
 
 // Is `unit` of `sample` kept by the dropout layer `layer`?

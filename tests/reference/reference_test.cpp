@@ -5,6 +5,7 @@
 #include <random>
 #include <vector>
 
+#include "reference/image_layers.h"
 #include "reference/network.h"
 #include "reference/optimizer.h"
 
@@ -75,6 +76,35 @@ TEST(Reference, LogisticGradientMatchesFiniteDifferences) {
 
 TEST(Reference, SoftmaxRegressionGradientMatchesFiniteDifferences) {
   expect_gradients_match_differences(Problem(make_logistic(5, 4), 11));
+}
+
+Problem conv_problem(const char* layers, ImageShape image) {
+  return {make_layers(layers, image, image.size(), 3), 4};
+}
+
+TEST(Reference, ConvolutionGradientsMatchFiniteDifferences) {
+  for (const char* layers :
+       {"conv 3 3, relu, flatten, linear 3", "conv 2 2x3 pad 1, flatten, linear 3",
+        "conv 4 3 stride 2 pad 1, relu, conv 2 2, flatten, linear 3",
+        "conv 3 2, relu, maxpool 2, flatten, linear 3",
+        "conv 2 3 pad 1, maxpool 3 stride 2, relu, dropout 0.3, flatten, linear 3",
+        "maxpool 2 stride 1, conv 2 2, relu, avgpool 2, flatten, linear 3"}) {
+    SCOPED_TRACE(layers);
+    expect_gradients_match_differences(conv_problem(layers, {2, 6, 5}));
+  }
+}
+
+// Numbers that were worked out by hand.
+TEST(Reference, ConvolutionIsACrossCorrelation) {
+  const ImageShape image{1, 2, 3};
+  Conv2d conv{image, 1, 2, 2, 1, 1, Activation::none};
+  Table x(1, 6);
+  x.data = {1, 2, 3, 4, 5, 6};
+  const double weight[] = {1, 10, 100, 1000}, bias[] = {0.5};
+  const Table y = convolution(x, weight, bias, conv, Operands::exact);
+  const std::vector<double> expected = {1000.5, 2100.5, 3200.5, 300.5, 4010.5, 5421.5,
+                                        6532.5, 603.5,  40.5,   54.5,  65.5,   6.5};
+  EXPECT_EQ(y.data, expected);
 }
 
 TEST(Reference, MlpGradientMatchesFiniteDifferences) {
