@@ -312,7 +312,7 @@ struct StepOptions {
   OptimizerConfig optimizer;
   Precision precision = Precision::fp32;
   Gemm gemm = Gemm::own;    // of GPUs
-  int64_t train_batch = 0;  // a full batch of training: Gemm::automatic measures its parts
+  int64_t train_batch = 0;  // the largest batch of training, where that is known
   uint64_t seed = 0;
   int accumulate = 1;
   int threads = 1;   // inside this worker, the one that calls among them

@@ -113,7 +113,7 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
       gather_rows(part);
       const Panels output = network_.forward(part, 0, PanelNetwork::Mode::evaluate);
       metrics += panel_loss(plan().loss, part, output);
-      if (!logits.empty()) copy_logits(output, logits.data() + first * output.features);
+      if (!logits.empty()) panels_to_rows(output, logits.data() + first * output.features);
     }
     seconds_ = trained;
     return metrics;
@@ -201,15 +201,6 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
     clock_.lap(seconds_.compute);
     network_.gather_rows(part);
     clock_.lap(seconds_.data);
-  }
-
-  static void copy_logits(ConstPanels panels, float* logits) {
-    for (int64_t i = 0; i < panels.samples; ++i) {
-      const float* lane = panels.panel(i / kPanelSamples) + i % kPanelSamples;
-      for (int64_t j = 0; j < panels.features; ++j) {
-        logits[i * panels.features + j] = lane[j * kPanelSamples];
-      }
-    }
   }
 
   PanelNetwork network_;

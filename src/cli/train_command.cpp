@@ -93,6 +93,41 @@ std::string gpu_step_report(const Resolved& resolved, const StepCost& cost) {
       gpu.name, resolved.device.emulated ? ", emulated" : "");
 }
 
+std::string shape_of(const LayerSummary& layer) {
+  if (layer.flat) return fmt::format("{}", layer.output.channels);
+  return fmt::format("{} x {} x {}", layer.output.channels, layer.output.height,
+                     layer.output.width);
+}
+
+// Layer by layer; the memory is that of one sample's outputs in float32.
+std::string layers_report(const Model& model) {
+  std::string text = fmt::format("# {:<32} {:>16} {:>12} {:>12} {:>10}\n", "layer", "output",
+                                 "parameters", "MFLOP", "KB");
+  for (const LayerSummary& layer : summarize(model)) {
+    text += fmt::format("# {:<32} {:>16} {:>12} {:>12.3f} {:>10.1f}\n", layer.text, shape_of(layer),
+                        format_integer(layer.parameters), layer.flop / 1e6,
+                        static_cast<double>(layer.output.size()) * sizeof(float) / 1e3);
+  }
+  return text;
+}
+
+Json layers_json(const Model& model) {
+  Json layers = Json::array();
+  for (const LayerSummary& layer : summarize(model)) {
+    Json output = Json::array({layer.output.channels});
+    if (!layer.flat) {
+      output.push_back(layer.output.height);
+      output.push_back(layer.output.width);
+    }
+    layers.push_back({{"layer", layer.text},
+                      {"output", output},
+                      {"parameters", layer.parameters},
+                      {"flop_per_sample", layer.flop},
+                      {"output_bytes_per_sample", layer.output.size() * sizeof(float)}});
+  }
+  return layers;
+}
+
 // What --dry-run shows: the configuration, and what it needs.
 std::string dry_run_report(const Settings& settings, const Resolved& resolved,
                            const Dataset& dataset, const Model& model,
@@ -105,14 +140,14 @@ std::string dry_run_report(const Settings& settings, const Resolved& resolved,
       "# steps          {} an epoch\n"
       "# model          {}: {} parameters, {:.3g} MFLOP a sample\n"
       "# memory         about {}: data {}, parameters {}, workspace {}\n"
-      "{}",
+      "{}{}",
       write_toml(settings, kTrain, "the resolved configuration"), resolved.name, resolved.workers,
       resolved.workers == 1 ? "" : "s", resolved.global_batch, resolved.per_worker_batch,
       format_integer(steps), describe_model(model), format_integer(model.parameter_count()),
       model.flop_per_sample() / 1e6, format_bytes(static_cast<double>(memory.total())),
       format_bytes(static_cast<double>(memory.data + memory.rounded)),
       format_bytes(static_cast<double>(memory.parameters)),
-      format_bytes(static_cast<double>(memory.workspace)),
+      format_bytes(static_cast<double>(memory.workspace)), layers_report(model),
       cost ? gpu_step_report(resolved, *cost) : "");
 }
 
@@ -134,6 +169,7 @@ Json dry_run_json(const Resolved& resolved, const Dataset& dataset, const Model&
           {"per_worker_batch", resolved.per_worker_batch},
           {"parameters", model.parameter_count()},
           {"flop_per_sample", model.flop_per_sample()},
+          {"layers", layers_json(model)},
           {"gpu_step", json_of(cost)},
           {"memory_bytes",
            {{"data", memory.data + memory.rounded},
