@@ -57,6 +57,7 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
 
   BatchMetrics compute_factors(const Batch& share) override {
     clock_.start();
+    clock_.computing(TracePhase::propagate, seconds_.compute);
     const BatchMetrics metrics = propagate(share, nullptr);
     clock_.lap(seconds_.compute);
     return metrics;
@@ -65,6 +66,7 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
   void update_from_factors(std::span<FactorStep* const> steps, int rank, ShareSum sum,
                            const UpdateScalars& scalars) override {
     clock_.start();
+    clock_.computing(TracePhase::backward, seconds_.compute);
     const auto workers = static_cast<int>(steps.size());
     if (slab_.empty()) slab_ = Buffer<float>(padded(slab_size_));
     for (size_t l = plan().stages.size(); l-- > 0;) {
@@ -182,11 +184,12 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
     const UnitRange rows = rows_of(weight, {0, weight.rows()}, rank, workers);
     for (int64_t begin = rows.begin; begin < rows.end; begin += slab_units_[l]) {
       const int64_t end = std::min(begin + slab_units_[l], rows.end);
+      const Range slab{weight.offset + begin * weight.columns(),
+                       weight.offset + end * weight.columns()};
       network_.weight_gradient(l, shares_, {begin, end}, sum, slab_.data());
-      clock_.lap(seconds_.compute);
-      apply({weight.offset + begin * weight.columns(), weight.offset + end * weight.columns()},
-            slab_.data(), scalars);
-      clock_.lap(seconds_.update);
+      clock_.lap(seconds_.compute, slab);
+      apply(slab, slab_.data(), scalars);
+      clock_.lap(seconds_.update, slab);
     }
   }
 

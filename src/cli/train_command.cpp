@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 
 #include "cli/job.h"
@@ -18,6 +19,7 @@
 #include "lockstep/trainer.h"
 #include "report/format.h"
 #include "report/reports.h"
+#include "report/trace_json.h"
 #include "train/local_place.h"
 #include "train/machine.h"
 #include "train/step_cost.h"
@@ -265,11 +267,24 @@ int conclude(Session& session, TrainedModel& trained) {
   return 128 + *std::ranges::max_element(signals);
 }
 
+// The file of a trace: --trace's, else in --out's folder where steps are named.
+void choose_trace_file(Settings& settings) {
+  Config& config = settings.config;
+  if (!config.trace.empty() || !config.trace_steps) return;
+  if (config.out.empty()) {
+    throw Error(ErrorKind::usage, "--trace-steps: there is no file to write their trace to",
+                "add --trace FILE, or --out DIR");
+  }
+  config.trace = (std::filesystem::path(config.out) / "trace.json").string();
+}
+
 // The settings of a run that goes on: the checkpoint's, where nothing else is said.
 Settings train_settings(Session& session, std::optional<Checkpoint>& resume) {
   resume = checkpoint_to_resume(session);
   load_settings(session, resume ? values_of_config(resume->config_json) : GivenValues{});
-  return resolved_settings(session);
+  Settings settings = resolved_settings(session);
+  choose_trace_file(settings);
+  return settings;
 }
 
 void open_folder(Session& session, const Settings& settings) {
@@ -282,6 +297,19 @@ void open_folder(Session& session, const Settings& settings) {
                                                   ResultFolder::Terms{config.overwrite, continues});
 }
 
+// What would only be found at the end, after hours.
+void check_trace_file(const Session& session, const Settings& settings) {
+  if (settings.config.trace.empty() || settings.dry_run || !session.speaks()) return;
+  require_writable("--trace", settings.config.trace);
+}
+
+void write_trace(Session& session, const Settings& settings, const TrainedModel& trained) {
+  if (!trained.trace) return;
+  write_file(settings.config.trace, trace_json(*trained.trace, trained.result.name));
+  session.console.note(
+      fmt::format("trace: {} (open it at https://ui.perfetto.dev)", settings.config.trace));
+}
+
 struct Job {
   Dataset dataset;
   Resolved resolved;
@@ -290,6 +318,7 @@ struct Job {
 
 Job prepare_job(Session& session, const Settings& settings) {
   open_folder(session, settings);
+  check_trace_file(session, settings);
   Job job;
   job.dataset = load_job_data(session);
   job.resolved = resolve(settings.config, job.dataset.train.size(), session.processes());
@@ -363,6 +392,7 @@ int train_command(Session& session) {
   processes.set_timeout(settings.config.comm_timeout);
   processes.watch(&stop_signal());
   TrainedModel trained = run_training(session, job.resolved, job.dataset, job.model, resume);
+  write_trace(session, settings, trained);
   return conclude(session, trained);
 }
 
