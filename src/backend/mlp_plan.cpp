@@ -22,11 +22,10 @@ void add_dropout(MlpPlan& plan, int layer, double p) {
 
 }  // namespace
 
-MlpPlan plan_mlp(const Model& model) {
+MlpPlan plan_linear(const Model& model, size_t first, int64_t width) {
   MlpPlan plan;
   plan.loss = model.loss;
-  int64_t width = model.inputs;
-  for (size_t i = 0; i < model.layers.size(); ++i) {
+  for (size_t i = first; i < model.layers.size(); ++i) {
     const int layer = static_cast<int>(i);
     if (const auto* dropout = std::get_if<Dropout>(&model.layers[i])) {
       add_dropout(plan, layer, dropout->p);
@@ -42,9 +41,10 @@ MlpPlan plan_mlp(const Model& model) {
     plan.stages.push_back({layer, linear.inputs, linear.outputs, linear.activation, {}});
     width = linear.outputs;
   }
-  if (plan.stages.empty()) refuse("it has no linear layer");
-  const LinearStage& last = plan.stages.back();
-  if (last.activation != Activation::none || last.dropout.present()) {
+  const auto is_plain = [](const LinearStage& stage) {
+    return stage.activation == Activation::none && !stage.dropout.present();
+  };
+  if (!plan.stages.empty() && !is_plain(plan.stages.back())) {
     refuse("its last layer must give logits, without activation or dropout");
   }
   if (model.loss == Loss::binary_cross_entropy && width != 1) {
@@ -54,6 +54,12 @@ MlpPlan plan_mlp(const Model& model) {
     refuse(std::to_string(model.classes) + " classes need as many outputs, not " +
            std::to_string(width));
   }
+  return plan;
+}
+
+MlpPlan plan_mlp(const Model& model) {
+  MlpPlan plan = plan_linear(model, 0, model.inputs);
+  if (plan.stages.empty()) refuse("it has no linear layer");
   return plan;
 }
 

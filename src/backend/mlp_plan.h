@@ -32,4 +32,7 @@ struct MlpPlan {
 // together, two dropout layers in a row, an output that does not fit the loss.
 MlpPlan plan_mlp(const Model& model);
 
+// The same of the layers from `first` on, which take `width` features; there may be none.
+MlpPlan plan_linear(const Model& model, size_t first, int64_t width);
+
 }  // namespace lockstep
