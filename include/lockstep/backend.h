@@ -17,6 +17,7 @@
 #include "lockstep/optimizer.h"
 #include "lockstep/parameters.h"
 #include "lockstep/sampler.h"
+#include "lockstep/trace.h"
 
 namespace lockstep {
 
@@ -312,7 +313,7 @@ struct StepOptions {
   OptimizerConfig optimizer;
   Precision precision = Precision::fp32;
   Gemm gemm = Gemm::own;    // of GPUs
-  int64_t train_batch = 0;  // a full batch of training: Gemm::automatic measures its parts
+  int64_t train_batch = 0;  // the largest batch of training, where that is known
   uint64_t seed = 0;
   int accumulate = 1;
   int threads = 1;   // inside this worker, the one that calls among them
@@ -320,9 +321,10 @@ struct StepOptions {
   // Called by each of them but the caller when it starts: pins it, sets its floating-point control.
   std::function<void(int thread)> thread_start;
   DataPlacement data_placement = DataPlacement::automatic;
-  size_t slab_bytes = 0;        // largest ready() range, bytes; 0 chooses
-  bool gradients_only = false;  // train() is never called
-  bool evaluate_only = false;   // only evaluate() is called: gradients and state may be empty
+  size_t slab_bytes = 0;           // largest ready() range, bytes; 0 chooses
+  bool gradients_only = false;     // train() is never called
+  bool evaluate_only = false;      // only evaluate() is called: gradients and state may be empty
+  TraceRecorder* trace = nullptr;  // of the worker, told of the steps' phases; null: of none
 };
 
 class Backend {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lockstep/parameters.h"
+#include "lockstep/trace.h"
 
 namespace lockstep {
 
@@ -51,6 +52,9 @@ class Communicator {
 
   virtual const CommunicationCounters& counters() const = 0;
   virtual void reset_counters() = 0;
+
+  // From here on this worker's part in collectives goes into `trace` as well. Null: into none.
+  virtual void record(TraceRecorder* trace) = 0;
 };
 
 }  // namespace lockstep

@@ -30,6 +30,8 @@ enum class AllReduceChoice { automatic, ring, direct, central };
 enum class MpiTransport { automatic, shared, messages };
 enum class Toggle { off, on };
 enum class SparseInput { automatic, off, on };
+// Whether gradients between GPUs lie in memory that NCCL allocates and registers.
+enum class NcclRegister { automatic, off, on };
 
 inline constexpr int kMaxWorkers = 1024;  // in one process, and threads in one worker
 
@@ -104,9 +106,12 @@ struct Config {
   double comm_timeout = 60.0;                    // seconds
   double init_timeout = 120.0;                   // seconds for all ranks to arrive
   GradientType grad_dtype = GradientType::fp32;  // of gradients between GPUs
+  NcclRegister nccl_register = NcclRegister::automatic;
   MpiTransport mpi_transport = MpiTransport::automatic;
 
-  std::string out;  // result folder; empty: nothing is written
+  std::string out;    // result folder; empty: nothing is written
+  std::string trace;  // file for a trace of some steps, which train() returns; empty: none is made
+  std::optional<StepRange> trace_steps;  // not given: ten after the first ten
   bool overwrite = false;
   CheckpointEvery checkpoint_every;
   std::string resume;            // folder or checkpoint file

@@ -10,6 +10,7 @@
 #include "lockstep/dataset.h"
 #include "lockstep/model.h"
 #include "lockstep/result.h"
+#include "lockstep/trace.h"
 
 namespace lockstep {
 
@@ -34,6 +35,7 @@ struct TrainObserver {
 struct TrainedModel {
   RunResult result;
   Checkpoint checkpoint;  // final (or best, with keep_best) values; training state where it stopped
+  std::optional<Trace> trace;  // with Config::trace, on rank 0: of all ranks
 };
 
 // Builds the model that the configuration names for data of so many features and classes. `image`

@@ -58,8 +58,7 @@ class Planner {
 
   void add_dropout(int layer, double p) {
     if (p <= 0.0) return;
-    DropoutSpec& place =
-        plan_.images.empty() ? plan_.input_dropout : plan_.images.back().dropout;
+    DropoutSpec& place = plan_.images.empty() ? plan_.input_dropout : plan_.images.back().dropout;
     if (place.present()) {
       refuse("layer " + std::to_string(layer) + " is a second dropout in a row",
              "give one probability");

@@ -1,4 +1,5 @@
 #include "backend/bf16_step.h"
+#include "backend/conv_step.h"
 #include "backend/cpu_step.h"
 #include "backend/logistic_step.h"
 #include "backend/panel_step.h"
@@ -24,6 +25,9 @@ class CpuBackend final : public Backend {
     if (is_logistic(model)) {
       return make_logistic_step(model, layout, normalization, memory, options);
     }
+    if (model.convolutional()) {
+      return make_conv_step(model, layout, normalization, memory, options);
+    }
     if (options.precision == Precision::bf16) {
       return make_bf16_step(model, layout, normalization, memory, options);
     }
@@ -35,7 +39,8 @@ class CpuBackend final : public Backend {
 
   // Panel steps apply a slab's gradient from memory of their own.
   bool train_needs_gradients(const Model& model, const StepOptions& options) const override {
-    return options.accumulate > 1 || options.precision == Precision::bf16 || is_logistic(model);
+    return options.accumulate > 1 || options.precision == Precision::bf16 || is_logistic(model) ||
+           model.convolutional();
   }
 
   size_t workspace_bytes(const Model& model, const ParameterLayout& layout,
@@ -43,6 +48,7 @@ class CpuBackend final : public Backend {
     const size_t parts =
         CpuStep::workspace_bytes(static_cast<size_t>(model.parameter_count()), options);
     if (is_logistic(model)) return parts + logistic_step_workspace_bytes(model, options);
+    if (model.convolutional()) return parts + conv_step_workspace_bytes(model, layout, options);
     if (options.precision == Precision::bf16) {
       return parts + bf16_step_workspace_bytes(model, options);
     }

@@ -13,9 +13,24 @@ constexpr size_t kDefaultSlabBytes = size_t{128} << 10;
 
 }  // namespace
 
+void PhaseClock::tell(const double& phase, Range parameters, Clock::time_point now) const {
+  TraceEvent event{.parameters = parameters};
+  if (&phase == &seconds_.data) {
+    event.phase = TracePhase::data;
+  } else if (&phase == &seconds_.compute) {
+    event.phase = part_;
+  } else if (&phase == &seconds_.update) {
+    event.phase = TracePhase::update;
+  } else {
+    return;
+  }
+  trace_->add(event, mark_, now);
+}
+
 CpuStep::CpuStep(const ParameterLayout& layout, const StepMemory& memory,
                  const StepOptions& options)
     : layout_(layout),
+      clock_(options.trace, seconds_),
       memory_(memory),
       rule_(update_rule(options.optimizer)),
       parts_(std::max(options.accumulate, 1)),
@@ -40,8 +55,8 @@ size_t CpuStep::workspace_bytes(size_t parameters, const StepOptions& options) {
 
 BatchMetrics CpuStep::gradients(const Batch& batch, GradientListener& listener) {
   // What a listener does is not this step's time.
-  const auto outside = [this](const auto& call) {
-    clock_.lap(seconds_.compute);
+  const auto outside = [this](const auto& call, Range computed = {}) {
+    clock_.lap(seconds_.compute, computed);
     call();
     clock_.start();
   };
@@ -51,7 +66,8 @@ BatchMetrics CpuStep::gradients(const Batch& batch, GradientListener& listener) 
         // A range that became final at once may be larger than a slab.
         while (!range.empty()) {
           const size_t begin = range.end - std::min(range.size(), slab_floats_);
-          outside([&] { listener.ready({begin, range.end}); });
+          const Range slab{begin, range.end};
+          outside([&] { listener.ready(slab); }, slab);
           range.end = begin;
         }
       });
@@ -60,16 +76,16 @@ BatchMetrics CpuStep::gradients(const Batch& batch, GradientListener& listener) 
 void CpuStep::update(Range range, const UpdateScalars& scalars) {
   clock_.start();
   apply(range, memory_.gradients.data() + range.begin, scalars);
-  clock_.lap(seconds_.update);
+  clock_.lap(seconds_.update, range);
 }
 
 BatchMetrics CpuStep::train(const Batch& batch, const UpdateScalars& scalars) {
   return run(
       batch, [] {},
       [&](Range range) {
-        clock_.lap(seconds_.compute);
+        clock_.lap(seconds_.compute, range);
         apply(range, memory_.gradients.data() + range.begin, scalars);
-        clock_.lap(seconds_.update);
+        clock_.lap(seconds_.update, range);
       });
 }
 
@@ -81,7 +97,9 @@ BatchMetrics CpuStep::run(const Batch& batch, const std::function<void()>& relea
   BatchMetrics metrics;
   for (int i = 0; i < parts_; ++i) {
     float* gradients = i == 0 ? sums : part_gradients_.data();
+    clock_.computing(TracePhase::propagate, seconds_.compute);
     metrics += propagate(part_of(batch, i, parts_), gradients);
+    clock_.computing(TracePhase::backward, seconds_.compute);
     const bool last = i + 1 == parts_;
     if (last) released();
     weight_gradients(gradients, [&](Range range) {

@@ -15,15 +15,31 @@ namespace lockstep {
 // Attributes wall time to the phases of a step: each lap ends one.
 class PhaseClock {
  public:
+  // Laps of the phases of `seconds` are also told to `trace`, where not null. Both must outlive it.
+  PhaseClock(TraceRecorder* trace, const StepSeconds& seconds) : trace_(trace), seconds_(seconds) {}
+
   void start() { mark_ = Clock::now(); }
-  void lap(double& phase) {
+  // `parameters`: of which it was, for the trace.
+  void lap(double& phase, Range parameters = {}) {
     const Clock::time_point now = Clock::now();
     phase += std::chrono::duration<double>(now - mark_).count();
+    if (trace_) tell(phase, parameters, now);
     mark_ = now;
+  }
+  // What compute is from here on: for the trace, which is told of what it was so far.
+  void computing(TracePhase part, double& compute) {
+    if (!trace_) return;
+    lap(compute);
+    part_ = part;
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+  void tell(const double& phase, Range parameters, Clock::time_point now) const;
+
+  TraceRecorder* trace_;
+  const StepSeconds& seconds_;
+  TracePhase part_ = TracePhase::gradients;
   Clock::time_point mark_ = Clock::now();
 };
 
@@ -66,8 +82,8 @@ class CpuStep : public Step {
   virtual void apply(Range range, const float* gradients, const UpdateScalars& scalars);
 
   const ParameterLayout& layout_;
-  PhaseClock clock_;
   StepSeconds seconds_;
+  PhaseClock clock_;
 
  private:
   // All parts of a batch; done(range) when the sums over all of them are final.

@@ -62,7 +62,7 @@ void CudaExchange::begin(size_t b, const PresentRanks& present, CudaPhases* mark
   } else {
     reduce(bucket);
   }
-  if (marks) marks->end(&StepSeconds::communication, stream);
+  if (marks) marks->end(&StepSeconds::communication, event_of(b), stream);
   bucket.reduced.record(stream);
 }
 
@@ -136,6 +136,31 @@ void CudaExchange::reduce_in_order(const Bucket& bucket, const PresentRanks& pre
   communicator_.exchange(to_others, from_owners);
 }
 
+int64_t CudaExchange::bytes_of(const Bucket& bucket) const {
+  int64_t bytes = 0;
+  for (const Range& range : bucket.ranges) {
+    const bool bf16 = how_.type == GradientType::bf16 && range.begin < floats_;
+    bytes += static_cast<int64_t>(range.size() * (bf16 ? sizeof(__nv_bfloat16) : sizeof(float)));
+  }
+  return bytes;
+}
+
+// For the trace, without the tail.
+TraceEvent CudaExchange::event_of(size_t b) const {
+  const Bucket& bucket = *buckets_[b];
+  Range covered{floats_, 0};
+  for (const Range& range : bucket.ranges) {
+    if (range.begin >= floats_) continue;
+    covered.begin = std::min(covered.begin, range.begin);
+    covered.end = std::max(covered.end, std::min(range.end, floats_));
+  }
+  return {.bytes = bytes_of(bucket),
+          .parameters = covered,
+          .bucket = static_cast<int32_t>(b),
+          .phase = TracePhase::communication,
+          .track = TraceTrack::communication_stream};
+}
+
 // A ring moves 2 (W - 1) / W of the bytes through each worker, and so does the exchange in order:
 // the least that an all-reduce can do with. What NCCL moves when it takes another algorithm it does
 // not say.
@@ -144,11 +169,7 @@ CommunicationCounters CudaExchange::counters() const {
   const int64_t size = communicator_.size();
   for (const auto& bucket : buckets_) {
     ++step.calls;
-    for (const Range& range : bucket->ranges) {
-      const bool bf16 = how_.type == GradientType::bf16 && range.begin < floats_;
-      step.bytes +=
-          static_cast<int64_t>(range.size() * (bf16 ? sizeof(__nv_bfloat16) : sizeof(float)));
-    }
+    step.bytes += bytes_of(*bucket);
   }
   step.wire_bytes = 2 * (size - 1) * step.bytes / size;
   return step;

@@ -44,7 +44,8 @@ class CudaExchange {
     Event reduced;  // and summed
   };
   size_t scratch_floats() const;
-  std::vector<std::span<float>> spans_of(const Bucket& bucket) const;
+  int64_t bytes_of(const Bucket& bucket) const;
+  TraceEvent event_of(size_t b) const;
   void reduce(const Bucket& bucket) const;
   void reduce_in_bf16(const Bucket& bucket) const;
   void reduce_in_order(const Bucket& bucket, const PresentRanks& present) const;

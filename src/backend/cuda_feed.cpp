@@ -18,7 +18,7 @@ class ResidentFeed final : public CudaFeed {
         training_rows(*job_.sampler, k, job_.global_batch, job_.rank, job_.world_size, part, parts),
         job_.augmentation};
   }
-  void begin(int, uint32_t, int64_t, cudaStream_t) override {}
+  void begin(int, uint32_t, int64_t, CudaPhases*, cudaStream_t) override {}
   void end(int, cudaStream_t) override {}
 
  private:
@@ -65,14 +65,16 @@ class StreamedFeed final : public CudaFeed {
             job_.augmentation};
   }
 
-  void begin(int slot, uint32_t epoch, int64_t k, cudaStream_t stream) override {
+  void begin(int slot, uint32_t epoch, int64_t k, CudaPhases* marks, cudaStream_t stream) override {
     Slot& into = *slots_[slot];
     into.copied.synchronize();
     const auto rows = gather(into, epoch, job_.share(k));
     into.used.let_wait(copies_.get());
+    if (marks) marks->begin(copies_.get());
     copy(into.host_features, rows * row_bytes(), into.block.features);
     copy(into.host_labels, into.host_labels.size() > 0 ? rows : 0, into.block.labels);
     copy(into.host_samples, rows, into.samples);
+    if (marks) marks->end(nullptr, copied(rows * row_bytes()), copies_.get());
     into.copied.record(copies_.get());
     into.copied.let_wait(stream);
   }
@@ -84,6 +86,12 @@ class StreamedFeed final : public CudaFeed {
 
   size_t row_bytes() const {
     return static_cast<size_t>(job_.data->features.columns) * bytes_of(job_.data->features.type);
+  }
+
+  static TraceEvent copied(size_t bytes) {
+    return {.bytes = static_cast<int64_t>(bytes),
+            .phase = TracePhase::copy,
+            .track = TraceTrack::copy_stream};
   }
 
   size_t gather(const Slot& into, uint32_t epoch, IndexRange positions) const {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backend/cuda_data.h"
+#include "backend/cuda_phases.h"
 #include "lockstep/backend.h"
 
 namespace lockstep {
@@ -20,8 +21,10 @@ class CudaFeed {
   virtual CudaBatch part(int slot, int64_t k, int part, int parts) const = 0;
 
   // What is queued on `stream` from here to end() finds batch k of `epoch` in `slot`. May wait for
-  // the slot's step before.
-  virtual void begin(int slot, uint32_t epoch, int64_t k, cudaStream_t stream) = 0;
+  // the slot's step before. Where `marks` is not null and a stream copies the batch, the copy is
+  // marked.
+  virtual void begin(int slot, uint32_t epoch, int64_t k, CudaPhases* marks,
+                     cudaStream_t stream) = 0;
   virtual void end(int slot, cudaStream_t stream) = 0;
 };
 

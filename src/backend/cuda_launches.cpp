@@ -20,24 +20,38 @@ class OwnLaunches final : public CudaLaunches {
     if (!graphs_.contains(key)) graphs_.emplace(key, graph_of(parts, nullptr));
   }
 
-  void capture_marked(int64_t, const std::vector<CudaBatch>& parts) override {
+  void capture_marked(const Key& twin, Marks marks, const std::vector<CudaBatch>& parts) override {
     const bool present =
         std::ranges::any_of(parts, [](const CudaBatch& part) { return part.rows.rows > 0; });
-    has_marked_ = present && model_.has_phases();
-    if (has_marked_) marked_ = graph_of(parts, &phases_);
+    if (!present || (marks == Marks::figures && !model_.has_phases())) return;
+    const auto [made, fresh] = marked_.try_emplace(twin);
+    if (fresh) made->second.graph = graph_of(parts, &made->second.phases);
   }
-  bool has_marked() const override { return has_marked_; }
+  bool has_marked(const Key& twin) const override { return marked_.contains(twin); }
 
   void launch(int64_t samples, int slot) override { graphs_.at({samples, slot}).launch(stream_); }
-  void launch_marked() override { marked_.launch(stream_); }
+  void launch_marked(const Key& twin) override { marked_.at(twin).graph.launch(stream_); }
   size_t nodes(int64_t samples, int slot) const override {
     return graphs_.at({samples, slot}).nodes();
   }
 
-  void add_phases_to(StepSeconds& seconds) const override { phases_.add_to(seconds); }
-  bool has_phase(double StepSeconds::*phase) const override { return phases_.has(phase); }
+  void add_phases_to(const Key& twin, StepSeconds& seconds) const override {
+    marked_.at(twin).phases.add_to(seconds);
+  }
+  void add_phases_to(const Key& twin, CudaTimeline& timeline, int64_t step) const override {
+    marked_.at(twin).phases.add_to(timeline, step);
+  }
+  bool has_phase(double StepSeconds::*phase) const override {
+    return std::ranges::any_of(marked_,
+                               [&](const auto& marked) { return marked.second.phases.has(phase); });
+  }
 
  private:
+  struct Marked {
+    CudaPhases phases;
+    Graph graph;  // with them
+  };
+
   Graph graph_of(const std::vector<CudaBatch>& parts, CudaPhases* phases) {
     for (const CudaBatch& part : parts) model_.prepare(part.rows.rows, stream_);
     return {stream_, [&] { model_.queue_step(parts, step_, phases, stream_); }};
@@ -47,9 +61,7 @@ class OwnLaunches final : public CudaLaunches {
   StepPointers step_;
   cudaStream_t stream_;
   std::map<Key, Graph> graphs_;
-  CudaPhases phases_;
-  Graph marked_;  // with phases_
-  bool has_marked_ = false;
+  std::map<Key, Marked> marked_;
 };
 
 }  // namespace

@@ -16,26 +16,34 @@ class CudaLaunches {
   // Makes the step over a global batch of `samples` samples, of which `parts` are this worker's, as
   // kernels are told of them in `slot`.
   virtual void capture(int64_t samples, int slot, const std::vector<CudaBatch>& parts) = 0;
-  // Makes one more, with marks between its phases.
-  virtual void capture_marked(int64_t samples, const std::vector<CudaBatch>& parts) = 0;
-  // Whether it was: a step in one kernel has no phases.
-  virtual bool has_marked() const = 0;
 
-  // REQUIRES: captured.
-  virtual void launch(int64_t samples, int slot) = 0;
-  virtual void launch_marked() = 0;
-  virtual size_t nodes(int64_t samples, int slot) const = 0;  // of its graphs: kernels
-
-  // Adds the last marked step's phases. REQUIRES: it has ended.
-  virtual void add_phases_to(StepSeconds& seconds) const = 0;
-  virtual bool has_phase(double StepSeconds::*phase) const = 0;
-
- protected:
+  // Steps of one number of samples: one for each slot; with marks, one for each of its twins that
+  // may be under way at once.
   struct Key {
     int64_t samples;
     int slot;
     auto operator<=>(const Key&) const = default;
   };
+
+  // Makes one more, with marks between its phases: `marks` says between which.
+  enum class Marks {
+    figures,  // those that a result tells of
+    trace,    // all parts that can be told apart
+  };
+  virtual void capture_marked(const Key& twin, Marks marks,
+                              const std::vector<CudaBatch>& parts) = 0;
+  // Whether it was: a step in one kernel has no figures.
+  virtual bool has_marked(const Key& twin) const = 0;
+
+  // REQUIRES: captured.
+  virtual void launch(int64_t samples, int slot) = 0;
+  virtual void launch_marked(const Key& twin) = 0;
+  virtual size_t nodes(int64_t samples, int slot) const = 0;  // of its graphs: kernels
+
+  // Adds the phases of a marked step's last run. REQUIRES: it has ended.
+  virtual void add_phases_to(const Key& twin, StepSeconds& seconds) const = 0;
+  virtual void add_phases_to(const Key& twin, CudaTimeline& timeline, int64_t step) const = 0;
+  virtual bool has_phase(double StepSeconds::*phase) const = 0;
 };
 
 // A step that needs nobody else: one graph.

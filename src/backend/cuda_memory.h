@@ -145,6 +145,8 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { (void)cudaEventDestroy(event_); }
 
+  void swap(Event& other) noexcept { std::swap(event_, other.event_); }
+
   cudaEvent_t get() const { return event_; }
   void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
   // Of the last record; nothing is waited for where there was none.

@@ -14,6 +14,11 @@ namespace lockstep {
 
 namespace {
 
+// A part of a step in the stream that computes, for its trace.
+TraceEvent part_of_step(TracePhase phase) {
+  return {.phase = phase, .track = TraceTrack::compute_stream};
+}
+
 std::vector<CudaBatch> without_empty(std::span<const CudaBatch> parts) {
   std::vector<CudaBatch> present;
   std::ranges::copy_if(parts, std::back_inserter(present),
@@ -71,7 +76,7 @@ void CudaModel::queue_gradients(const CudaBatch& part, float* to, StepState* sta
     return;
   }
   network_->gather(part, state, stream);
-  if (phases) phases->end(&StepSeconds::data, stream);
+  if (phases) phases->end(&StepSeconds::data, part_of_step(TracePhase::data), stream);
   network_->gradients(part, values_.data(), to, state, stream);
 }
 
@@ -83,17 +88,18 @@ bool CudaModel::updates_in_one(std::span<const CudaBatch> parts) const {
 void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers& step,
                            CudaPhases* phases, cudaStream_t stream) {
   if (without_empty(parts).empty()) return advance_step(step, stream);  // no samples, no step
+  if (phases) phases->begin(stream);
   if (!network_ && parts.size() == 1) {
     logistic_train(logistic(parts[0]), parts[0].rows, rule_, parameters(), step,
                    {logistic_scratch_.data(), loss_scratch_.data()}, stream);
+    if (phases) phases->end(nullptr, part_of_step(TracePhase::fused), stream);
     return;
   }
-  if (phases) phases->begin(stream);
   if (updates_in_one(parts)) {
     network_->gather(parts[0], step.state, stream);
-    if (phases) phases->end(&StepSeconds::data, stream);
+    if (phases) phases->end(&StepSeconds::data, part_of_step(TracePhase::data), stream);
     network_->train_in_one(parts[0], rule_, parameters(), step, stream);
-    if (phases) phases->end(&StepSeconds::compute, stream);
+    if (phases) phases->end(&StepSeconds::compute, part_of_step(TracePhase::fused), stream);
     return;
   }
   bool first = true;
@@ -101,11 +107,11 @@ void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers&
     queue_gradients(part, first ? gradients_.data() : part_gradients_.data(), step.state, phases,
                     stream);
     if (!first) add_gradients(gradients_.data(), part_gradients_.data(), layout_.size(), stream);
-    if (phases) phases->end(&StepSeconds::compute, stream);
+    if (phases) phases->end(&StepSeconds::compute, part_of_step(TracePhase::gradients), stream);
     first = false;
   }
   update(rule_, layout_.all(), parameters(), step, stream);
-  if (phases) phases->end(&StepSeconds::update, stream);
+  if (phases) phases->end(&StepSeconds::update, part_of_step(TracePhase::update), stream);
   advance_step(step, stream);
 }
 

@@ -14,6 +14,12 @@ namespace {
 
 constexpr double kMillisecond = 1e-3;
 
+int64_t bytes_of(std::span<const WireSpan> spans) {
+  int64_t bytes = 0;
+  for (const WireSpan& span : spans) bytes += static_cast<int64_t>(span.count * sizeof(float));
+  return bytes;
+}
+
 void copy(const DeviceArray<float>& from, const DeviceArray<float>& to, cudaStream_t stream) {
   if (from.size() == 0) return;
   check(cudaMemcpyAsync(to.data(), from.data(), from.size() * sizeof(float),
@@ -79,7 +85,7 @@ void CudaPeers::use_buckets(const std::vector<Range>& buckets) {
 double CudaPeers::try_step() {
   const int64_t samples = job_.batch(0).size();
   Event begin(Event::Timing::on), end(Event::Timing::on);
-  feed_.begin(0, 0, 0, stream_);
+  feed_.begin(0, 0, 0, nullptr, stream_);
   begin.record(stream_);
   step_->launch_exchange(samples, 0);
   end.record(stream_);
@@ -95,8 +101,14 @@ double CudaPeers::try_step() {
 // Each worker's share of the mean, then their sum.
 void CudaPeers::average(float weight, AverageState state) {
   const cudaStream_t side = communicator_.stream();
+  const bool recorded = trace_ && trace_->recording() && !timeline_->is_due();
+  if (recorded && marked_) {
+    wait();
+    read_average();
+  }
   const bool mark = !marked_;
   if (mark) {
+    recorded_step_ = recorded ? trace_->step() : -1;
     waiting_marks_.restart();
     moving_marks_.restart();
     waiting_marks_.begin(stream_);
@@ -117,10 +129,20 @@ void CudaPeers::average(float weight, AverageState state) {
   spans.push_back({model_.tail(), kTailFloats, WireType::fp32});
   communicator_.all_reduce(spans);
   report_votes(step, model_.tail(), side);
-  if (mark) moving_marks_.end(&StepSeconds::communication, side);
+  if (mark) {
+    moving_marks_.end(&StepSeconds::communication,
+                      {.bytes = bytes_of(spans),
+                       .phase = TracePhase::communication,
+                       .track = TraceTrack::communication_stream},
+                      side);
+  }
   averaged_.record(side);
   averaged_.let_wait(stream_);
-  if (mark) waiting_marks_.end(&StepSeconds::exposed_communication, stream_);
+  if (mark) {
+    waiting_marks_.end(
+        &StepSeconds::exposed_communication,
+        {.phase = TracePhase::exposed_communication, .track = TraceTrack::compute_stream}, stream_);
+  }
   marked_ = true;
   ++averages_;
 }
@@ -142,6 +164,9 @@ void CudaPeers::read_average() {
   waiting_marks_.add_to(seconds_);
   moving_marks_.add_to(seconds_);
   ++measured_;
+  if (recorded_step_ < 0) return;
+  waiting_marks_.add_to(*timeline_, recorded_step_);
+  moving_marks_.add_to(*timeline_, recorded_step_);
 }
 
 StepSeconds CudaPeers::average_seconds() const {

@@ -45,6 +45,11 @@ class CudaPeers final : public SharedEpochStep {
 
   // Adds the phases of averages, scaled to all of them. REQUIRES: nothing is under way.
   void read_average();
+  // Averages from here on are recorded, where the step is. Both must outlive it.
+  void record(TraceRecorder& trace, CudaTimeline& timeline) {
+    trace_ = &trace;
+    timeline_ = &timeline;
+  }
   StepSeconds average_seconds() const;
 
   void use_buckets(const std::vector<Range>& buckets) override;
@@ -74,6 +79,9 @@ class CudaPeers final : public SharedEpochStep {
   Event ready_, averaged_;
   CudaPhases waiting_marks_, moving_marks_;
   bool marked_ = false;
+  int64_t recorded_step_ = -1;  // of the marked one; -1: it is not recorded
+  TraceRecorder* trace_ = nullptr;
+  CudaTimeline* timeline_ = nullptr;
   int64_t averages_ = 0, measured_ = 0;
   CommunicationCounters counters_;
   StepSeconds seconds_;

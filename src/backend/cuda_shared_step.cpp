@@ -1,8 +1,18 @@
 #include "backend/cuda_shared_step.h"
 
+#include <algorithm>
+
 #include "kernels/shared_step.h"
 
 namespace lockstep {
+
+namespace {
+
+TraceEvent in_compute(TracePhase phase, int32_t bucket = -1) {
+  return {.bucket = bucket, .phase = phase, .track = TraceTrack::compute_stream};
+}
+
+}  // namespace
 
 CudaSharedStep::CudaSharedStep(CudaModel& model, const ParameterLayout& layout, const EpochJob& job,
                                const StepPointers& step, cudaStream_t stream)
@@ -15,9 +25,10 @@ void CudaSharedStep::use_buckets(const std::vector<Range>& buckets) {
   exchange_ =
       std::make_unique<CudaExchange>(job_.exchange, segments_, model_.gradients(), layout_.size());
   for (auto& [key, captured] : steps_) make(captured);
-  if (!marked_.marks) return;
-  marked_.marks = std::make_unique<Marks>();
-  make(marked_);
+  for (auto& [twin, captured] : marked_) {
+    captured.marks = std::make_unique<StreamMarks>(captured.marks->kind);
+    make(captured);
+  }
 }
 
 void CudaSharedStep::capture(int64_t samples, int slot, const std::vector<CudaBatch>& parts) {
@@ -28,11 +39,14 @@ void CudaSharedStep::capture(int64_t samples, int slot, const std::vector<CudaBa
   make(found->second);
 }
 
-void CudaSharedStep::capture_marked(int64_t samples, const std::vector<CudaBatch>& parts) {
-  marked_.samples = samples;
-  marked_.parts = parts;
-  marked_.marks = std::make_unique<Marks>();
-  make(marked_);
+void CudaSharedStep::capture_marked(const Key& twin, Marks marks,
+                                    const std::vector<CudaBatch>& parts) {
+  const auto [found, fresh] = marked_.try_emplace(twin);
+  if (!fresh) return;
+  found->second.samples = twin.samples;
+  found->second.parts = parts;
+  found->second.marks = std::make_unique<StreamMarks>(marks);
+  make(found->second);
 }
 
 void CudaSharedStep::make(Captured& captured) {
@@ -48,9 +62,32 @@ void CudaSharedStep::make(Captured& captured) {
   captured.exchange = Graph(stream_, [&] { queue(captured, Pass::whole, End::none); });
 }
 
+// For a trace each slab by itself; what a segment's gradients add up to is known with the last.
+std::vector<GradientSegment> CudaSharedStep::pieces_of(const GradientSegment& segment,
+                                                       const StreamMarks* marks) const {
+  if (!marks || marks->kind != Marks::trace || segment.slabs.size() < 2) return {segment};
+  std::vector<GradientSegment> pieces;
+  for (const UnitSlab& slab : segment.slabs) pieces.push_back({{slab}, {}});
+  pieces.back().ranges = segment.ranges;
+  return pieces;
+}
+
+// Of the weights that a slab's units have; a whole segment's where it is not one slab.
+TraceEvent CudaSharedStep::backward_event(const GradientSegment& piece, size_t bucket) const {
+  TraceEvent event = in_compute(TracePhase::backward, static_cast<int32_t>(bucket));
+  if (piece.slabs.size() == 1) {
+    const UnitSlab& slab = piece.slabs.front();
+    const TensorSpec& weight = layout_.weight(slab.layer);
+    const size_t begin = weight.offset + static_cast<size_t>(slab.first_unit * weight.columns());
+    event.parameters = {begin, begin + static_cast<size_t>(slab.units * weight.columns())};
+  }
+  return event;
+}
+
 // With overlap a bucket leaves behind the segment that completes it, else behind the last one.
 void CudaSharedStep::queue(Captured& captured, Pass pass, End end) {
-  Marks* const marks = pass == Pass::pieces ? nullptr : captured.marks.get();
+  StreamMarks* const marks = pass == Pass::pieces ? nullptr : captured.marks.get();
+  const bool traced = captured.marks && captured.marks->kind == Marks::trace;
   size_t next_piece = 0;
   const auto compute = [&](const auto& work) {
     if (pass == Pass::whole) return work();
@@ -63,22 +100,31 @@ void CudaSharedStep::queue(Captured& captured, Pass pass, End end) {
   const Gathered gathered = apart ? Gathered::yes : Gathered::no;
   if (apart) {
     compute([&] { model_.queue_gather(captured.parts, step_, stream_); });
-    if (marks) marks->compute.end(&StepSeconds::data, stream_);
+    if (marks) marks->compute.end(&StepSeconds::data, in_compute(TracePhase::data), stream_);
+  }
+  if (traced) {
+    compute([&] { model_.queue_forward(captured.parts, step_, gathered, stream_); });
+    if (marks) marks->compute.end(&StepSeconds::compute, in_compute(TracePhase::forward), stream_);
   }
   const size_t last = segments_.size() - 1;
   for (size_t b = 0; b <= last; ++b) {
-    const bool first = b == 0;
-    if (first || model_.has_slabs(captured.parts, segments_[b])) {
+    const bool first = b == 0 && !traced;
+    for (const GradientSegment& piece : pieces_of(segments_[b], captured.marks.get())) {
+      if (!first && !model_.has_slabs(captured.parts, piece)) continue;
       compute([&] {
         if (first) model_.queue_forward(captured.parts, step_, gathered, stream_);
-        model_.queue_slabs(captured.parts, segments_[b], step_, stream_);
+        model_.queue_slabs(captured.parts, piece, step_, stream_);
       });
+      if (!marks || !traced) continue;
+      marks->compute.end(&StepSeconds::compute, backward_event(piece, b), stream_);
     }
     if (pass == Pass::pieces) continue;
     if (job_.exchange.overlap && b < last) queue_sums(captured, b, b + 1);
   }
   if (pass == Pass::pieces) return;
-  if (marks) marks->compute.end(&StepSeconds::compute, stream_);
+  if (marks && !traced) {
+    marks->compute.end(&StepSeconds::compute, in_compute(TracePhase::gradients), stream_);
+  }
   queue_sums(captured, job_.exchange.overlap ? last : 0, last + 1);
   if (end == End::update) return queue_updates(captured);
   exchange_->finish(last, stream_);  // behind the others
@@ -91,12 +137,18 @@ void CudaSharedStep::queue_sums(Captured& captured, size_t from, size_t to) cons
 }
 
 void CudaSharedStep::queue_updates(Captured& captured) {
-  Marks* const marks = captured.marks.get();
+  StreamMarks* const marks = captured.marks.get();
   for (size_t b = 0; b < segments_.size(); ++b) {
     exchange_->finish(b, stream_);
-    if (marks) marks->compute.end(&StepSeconds::exposed_communication, stream_);
+    const auto bucket = static_cast<int32_t>(b);
+    if (marks) {
+      marks->compute.end(&StepSeconds::exposed_communication,
+                         in_compute(TracePhase::exposed_communication, bucket), stream_);
+    }
     model_.queue_reduced_update(segments_[b].ranges, step_, static_cast<unsigned>(b), stream_);
-    if (marks) marks->compute.end(&StepSeconds::update, stream_);
+    if (marks) {
+      marks->compute.end(&StepSeconds::update, in_compute(TracePhase::update, bucket), stream_);
+    }
   }
   advance_shared_step(step_, model_.tail(), captured.samples, stream_);
 }
@@ -115,12 +167,13 @@ void CudaSharedStep::count() {
   counters_.wire_bytes += step.wire_bytes;
 }
 
-void CudaSharedStep::launch_marked() {
+void CudaSharedStep::launch_marked(const Key& twin) {
+  Captured& captured = marked_.at(twin);
   count();
-  if (job_.exchange.captured) return marked_.whole.launch(stream_);
-  marked_.marks->compute.restart();
-  marked_.marks->communication.restart();
-  queue(marked_, Pass::launch, End::update);
+  if (job_.exchange.captured) return captured.whole.launch(stream_);
+  captured.marks->compute.restart();
+  captured.marks->communication.restart();
+  queue(captured, Pass::launch, End::update);
 }
 
 void CudaSharedStep::launch_exchange(int64_t samples, int slot) {
@@ -129,14 +182,23 @@ void CudaSharedStep::launch_exchange(int64_t samples, int slot) {
   queue(captured, Pass::launch, End::none);
 }
 
-void CudaSharedStep::add_phases_to(StepSeconds& seconds) const {
-  marked_.marks->compute.add_to(seconds);
-  marked_.marks->communication.add_to(seconds);
+void CudaSharedStep::add_phases_to(const Key& twin, StepSeconds& seconds) const {
+  const StreamMarks& marks = *marked_.at(twin).marks;
+  marks.compute.add_to(seconds);
+  marks.communication.add_to(seconds);
+}
+
+void CudaSharedStep::add_phases_to(const Key& twin, CudaTimeline& timeline, int64_t step) const {
+  const StreamMarks& marks = *marked_.at(twin).marks;
+  marks.compute.add_to(timeline, step);
+  marks.communication.add_to(timeline, step);
 }
 
 bool CudaSharedStep::has_phase(double StepSeconds::*phase) const {
-  return marked_.marks &&
-         (marked_.marks->compute.has(phase) || marked_.marks->communication.has(phase));
+  return std::ranges::any_of(marked_, [&](const auto& marked) {
+    const StreamMarks& marks = *marked.second.marks;
+    return marks.compute.has(phase) || marks.communication.has(phase);
+  });
 }
 
 size_t CudaSharedStep::nodes(int64_t samples, int slot) const {

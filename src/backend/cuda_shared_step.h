@@ -28,12 +28,13 @@ class CudaSharedStep final : public CudaLaunches {
   size_t buckets() const { return segments_.size(); }
 
   void capture(int64_t samples, int slot, const std::vector<CudaBatch>& parts) override;
-  void capture_marked(int64_t samples, const std::vector<CudaBatch>& parts) override;
-  bool has_marked() const override { return marked_.marks != nullptr; }
+  void capture_marked(const Key& twin, Marks marks, const std::vector<CudaBatch>& parts) override;
+  bool has_marked(const Key& twin) const override { return marked_.contains(twin); }
   void launch(int64_t samples, int slot) override;
-  void launch_marked() override;
+  void launch_marked(const Key& twin) override;
   size_t nodes(int64_t samples, int slot) const override;
-  void add_phases_to(StepSeconds& seconds) const override;
+  void add_phases_to(const Key& twin, StepSeconds& seconds) const override;
+  void add_phases_to(const Key& twin, CudaTimeline& timeline, int64_t step) const override;
   bool has_phase(double StepSeconds::*phase) const override;
 
   // Gathering, forward, backward and exchange, without an update. REQUIRES: capture() of the same.
@@ -48,7 +49,8 @@ class CudaSharedStep final : public CudaLaunches {
     launch,  // the pieces' graphs are launched, with what belongs between them
     whole,   // all is queued, while the stream is captured
   };
-  struct Marks {
+  struct StreamMarks {
+    Marks kind;
     CudaPhases compute, communication;
   };
   struct Captured {
@@ -57,9 +59,13 @@ class CudaSharedStep final : public CudaLaunches {
     PresentRanks present;
     std::vector<Graph> pieces;
     Graph whole, exchange;  // job.exchange.captured
-    std::unique_ptr<Marks> marks;
+    std::unique_ptr<StreamMarks> marks;
   };
   enum class End { update, none };
+  // What is computed of a segment between two marks.
+  std::vector<GradientSegment> pieces_of(const GradientSegment& segment,
+                                         const StreamMarks* marks) const;
+  TraceEvent backward_event(const GradientSegment& piece, size_t bucket) const;
 
   void make(Captured& captured);
   void queue(Captured& captured, Pass pass, End end);
@@ -75,7 +81,7 @@ class CudaSharedStep final : public CudaLaunches {
   std::vector<GradientSegment> segments_;
   std::unique_ptr<CudaExchange> exchange_;
   std::map<Key, Captured> steps_;
-  Captured marked_;
+  std::map<Key, Captured> marked_;
   CommunicationCounters counters_;
 };
 

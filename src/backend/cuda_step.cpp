@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <deque>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -53,6 +54,7 @@ class CudaStep final : public Step, public EpochStep {
         on_device_(model, layout, memory, options, stream_.get()),
         state_(1),
         evaluation_(1) {
+    if (options.trace) timeline_.emplace(*options.trace);
     state_.upload({std::array<StepState, 1>{}}, stream_.get());
   }
   // What is under way uses what ends here.
@@ -74,7 +76,7 @@ class CudaStep final : public Step, public EpochStep {
         launches_->capture(samples_of(k), slot, parts_of(k, slot));
       }
     }
-    launches_->capture_marked(samples_of(0), parts_of(0, kMarkedSlot % feed_->slots()));
+    make_marked();
     capture_seconds_ = capturing.passed();
   }
 
@@ -112,17 +114,21 @@ class CudaStep final : public Step, public EpochStep {
   }
 
   BatchMetrics train_next() override {
-    wait_for_room();
+    wait_for_room(kStepsAhead);
+    const bool recorded = options_.trace && options_.trace->recording();
+    if (recorded) make_ready_to_record();
     const int slot = static_cast<int>(launched_ % feed_->slots());
-    feed_->begin(slot, epoch_, batch_, stream_.get());
-    const bool marked = phases_are_due();
-    if (marked) {
-      launches_->launch_marked();
+    const CudaLaunches::Key twin = {samples_of(batch_), static_cast<int>(launched_ % kTwins)};
+    CudaPhases* const copy = recorded ? &copies_[static_cast<size_t>(twin.slot)] : nullptr;
+    if (copy) copy->restart();
+    feed_->begin(slot, epoch_, batch_, copy, stream_.get());
+    if (phases_are_due(twin, recorded)) {
+      launches_->launch_marked(twin);
+      marked_steps_.push_back({next_step_, twin, recorded});
     } else {
       launches_->launch(samples_of(batch_), slot);
     }
     feed_->end(slot, stream_.get());
-    if (marked) marked_step_ = next_step_;
     ++launched_;
     ++next_step_;
     ++batch_;
@@ -131,13 +137,9 @@ class CudaStep final : public Step, public EpochStep {
   }
 
   BatchMetrics settle() override {
-    if (peers_) {
-      peers_->wait();
-      peers_->read_average();
-    } else {
-      stream_.synchronize();
-    }
-    read_phases();
+    drain();
+    if (peers_) peers_->read_average();
+    read_phases(next_step_);
     return known_since();
   }
 
@@ -198,6 +200,15 @@ class CudaStep final : public Step, public EpochStep {
 
  private:
   static constexpr int64_t kMarkedSlot = 1;  // the second step of a run is the first marked one
+  // Of steps with marks, each with a twin of its own, so many may be under way: a run of one
+  // overwrites its events. A multiple of the feed's slots.
+  static constexpr int64_t kTwins = 4;
+
+  struct MarkedStep {
+    int64_t step;
+    CudaLaunches::Key twin;
+    bool recorded;  // in the trace
+  };
 
   int64_t samples_of(int64_t k) const { return job_.batch(k).size(); }
   StepPointers pointers() const { return {state_.data(), scalars_.data(), report_.device()}; }
@@ -225,19 +236,64 @@ class CudaStep final : public Step, public EpochStep {
       launches_ = make_own_launches(on_device_, pointers(), stream_.get());
     }
     peers_ = std::make_unique<CudaPeers>(
-        on_device_, job_, shared, state_, report_, *feed_, [this] { wait_for_room(); },
+        on_device_, job_, shared, state_, report_, *feed_, [this] { wait_for_room(kStepsAhead); },
         stream_.get());
+    if (timeline_) peers_->record(*options_.trace, *timeline_);
   }
 
-  // A marked step's times are read before the next one.
-  bool phases_are_due() const {
-    return launches_->has_marked() && marked_step_ < 0 && launched_ % kPhasesEvery == kMarkedSlot &&
+  // One for the figures of a result; for a trace all twins of every number of samples.
+  void make_marked() {
+    const int slots = feed_->slots();
+    if (!options_.trace) {
+      launches_->capture_marked({samples_of(0), kMarkedSlot}, CudaLaunches::Marks::figures,
+                                parts_of(0, static_cast<int>(kMarkedSlot % slots)));
+      return;
+    }
+    for (int twin = 0; twin < kTwins; ++twin) {
+      for (const int64_t k : {int64_t{0}, job_.sampler->batches(job_.global_batch) - 1}) {
+        launches_->capture_marked({samples_of(k), twin}, CudaLaunches::Marks::trace,
+                                  parts_of(k, twin % slots));
+      }
+    }
+  }
+
+  // A marked step's times are read before the next one of its twin.
+  bool phases_are_due(const CudaLaunches::Key& twin, bool recorded) const {
+    if (!launches_->has_marked(twin)) return false;
+    if (recorded) return true;
+    return marked_steps_.empty() && launched_ % kPhasesEvery == kMarkedSlot &&
            samples_of(batch_) == samples_of(0);
   }
 
-  void wait_for_room() const {
+  // Reads of the steps before what the coming one would overwrite, and sees to it that the device's
+  // clock is known.
+  void make_ready_to_record() {
+    wait_for_room(kTwins - 1);
+    read_phases(steps_ended() - 1);
+    if (!timeline_->is_due()) return;
+    drain();
+    read_phases(next_step_);
+    if (peers_) peers_->read_average();
+    timeline_->place(stream_.get());
+  }
+
+  void drain() {
+    if (peers_) {
+      peers_->wait();
+    } else {
+      stream_.synchronize();
+    }
+  }
+
+  // Since training began.
+  int64_t steps_ended() const {
+    return next_step_ - static_cast<unsigned>(static_cast<unsigned>(next_step_) - report_.done());
+  }
+
+  // Returns when fewer than `steps` of the steps that are queued have not ended.
+  void wait_for_room(unsigned steps) const {
     constexpr int kLooks = 1000;  // between questions whether the device is well
-    for (int look = 1; static_cast<unsigned>(next_step_) - report_.done() >= kStepsAhead; ++look) {
+    for (int look = 1; static_cast<unsigned>(next_step_) - report_.done() >= steps; ++look) {
       std::this_thread::yield();
       if (look % kLooks != 0) continue;
       if (peers_) peers_->check();
@@ -246,20 +302,28 @@ class CudaStep final : public Step, public EpochStep {
     }
   }
 
-  // REQUIRES: the marked step's last event is behind: a later step has ended. The step's own report
-  // may come before that event.
-  void read_phases() {
-    if (marked_step_ < 0) return;
-    launches_->add_phases_to(phase_seconds_);
-    ++sampled_;
-    marked_step_ = -1;
+  // Of the marked steps before `step`. REQUIRES: their last events are behind: a later step has
+  // ended, or all. A step's own report may come before that event.
+  void read_phases(int64_t step) {
+    while (!marked_steps_.empty() && marked_steps_.front().step < step) {
+      const MarkedStep& marked = marked_steps_.front();
+      if (marked.twin.samples == samples_of(0)) {
+        launches_->add_phases_to(marked.twin, phase_seconds_);
+        ++sampled_;
+      }
+      if (marked.recorded) {
+        launches_->add_phases_to(marked.twin, *timeline_, marked.step);
+        copies_[static_cast<size_t>(marked.twin.slot)].add_to(*timeline_, marked.step);
+      }
+      marked_steps_.pop_front();
+    }
   }
 
   // Metrics of the epoch's steps that have ended, without those returned before.
   BatchMetrics known_since() {
     const std::optional<int64_t> latest = report_.latest(next_step_);
     if (!latest) return {};
-    if (marked_step_ < *latest) read_phases();
+    read_phases(*latest);
     return report_.take(*latest);
   }
 
@@ -285,8 +349,10 @@ class CudaStep final : public Step, public EpochStep {
   int64_t next_step_ = 0;  // since training began
   int64_t launched_ = 0;   // by this object
   StepSeconds phase_seconds_{.communication = 0.0, .exposed_communication = 0.0};
-  int64_t sampled_ = 0;       // marked steps in phase_seconds_
-  int64_t marked_step_ = -1;  // the one under way
+  int64_t sampled_ = 0;                    // marked steps in phase_seconds_
+  std::deque<MarkedStep> marked_steps_;    // under way
+  std::optional<CudaTimeline> timeline_;   // where there is a trace
+  std::array<CudaPhases, kTwins> copies_;  // of recorded steps' batches
 };
 
 }  // namespace

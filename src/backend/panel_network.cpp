@@ -1,15 +1,16 @@
 #include "backend/panel_network.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace lockstep {
 namespace {
 
 // Samples that go through all layers together, forward and back: as many panels of the widest
 // layer as leave the second-level cache half free.
-int64_t group_samples(const Model& model, const MlpPlan& plan, int64_t capacity) {
+int64_t group_samples(int64_t inputs, const MlpPlan& plan, int64_t capacity) {
   constexpr int64_t kCacheFloats = (int64_t{512} << 10) / sizeof(float);
-  int64_t widest = model.inputs;
+  int64_t widest = inputs;
   for (const LinearStage& stage : plan.stages) widest = std::max(widest, stage.outputs);
   const int64_t fitting = kCacheFloats / panel_floats(widest);
   return std::min(std::clamp<int64_t>(fitting, 1, 8), panels_of(capacity)) * kPanelSamples;
@@ -20,13 +21,23 @@ int64_t group_samples(const Model& model, const MlpPlan& plan, int64_t capacity)
 PanelNetwork::PanelNetwork(const Model& model, const ParameterLayout& layout,
                            const Normalization& normalization, const float* values,
                            int64_t capacity, uint64_t seed, int64_t sparse_units)
+    : PanelNetwork(plan_mlp(model), model.inputs, layout, normalization, values, capacity, seed,
+                   sparse_units) {}
+
+PanelNetwork::PanelNetwork(MlpPlan plan, int64_t inputs, const ParameterLayout& layout,
+                           const float* values, int64_t capacity, uint64_t seed)
+    : PanelNetwork(std::move(plan), inputs, layout, Normalization{}, values, capacity, seed, 0) {}
+
+PanelNetwork::PanelNetwork(MlpPlan plan, int64_t inputs, const ParameterLayout& layout,
+                           const Normalization& normalization, const float* values,
+                           int64_t capacity, uint64_t seed, int64_t sparse_units)
     : layout_(layout),
       values_(values),
-      plan_(plan_mlp(model)),
-      scaling_(normalization, model.inputs),
-      group_(group_samples(model, plan_, capacity)),
+      plan_(std::move(plan)),
+      scaling_(normalization, inputs),
+      group_(group_samples(inputs, plan_, capacity)),
       seed_(seed),
-      input_(capacity, model.inputs) {
+      input_(capacity, inputs) {
   for (const LinearStage& stage : plan_.stages) {
     gradients_.emplace_back(capacity, stage.outputs);
     if (&stage == &plan_.stages.back()) break;
@@ -39,7 +50,7 @@ PanelNetwork::PanelNetwork(const Model& model, const ParameterLayout& layout,
     first_outputs_ = Rows(group_, first.outputs);
     first_gradients_ = Rows(capacity, first.outputs);
   } else {
-    input_panels_ = PanelBuffer(group_, model.inputs);
+    input_panels_ = PanelBuffer(group_, inputs);
   }
 }
 
@@ -85,20 +96,35 @@ void PanelNetwork::weight_gradient(size_t l, std::span<const LayerFactors> share
   }
 }
 
+Panels PanelNetwork::outputs_of(size_t l, int64_t first, int64_t samples) {
+  return l + 1 == plan_.stages.size() ? gradients_[l].view(first, samples)
+                                      : output_panels_[l].view(0, samples);
+}
+
+void PanelNetwork::end_layer(size_t l, const Batch& group, int64_t first, Mode mode, Panels y) {
+  const bool keeps = l + 1 < plan_.stages.size() && mode == Mode::train;
+  const Matrix rows = keeps ? outputs_[l].view(first, group.size()) : Matrix{};
+  finish_layer(end_of(plan_.stages[l], group.epoch, mode), group, y, rows);
+}
+
 Panels PanelNetwork::forward(const Batch& group, int64_t first, Mode mode) {
-  const int64_t size = group.size();
-  Panels x;
-  for (size_t l = 0; l < plan_.stages.size(); ++l) {
-    const LinearStage& stage = plan_.stages[l];
-    const bool last = l + 1 == plan_.stages.size();
-    const Panels y = last ? gradients_[l].view(first, size) : output_panels_[l].view(0, size);
-    if (l == 0) {
-      first_layer(input_.view(first, size), y);
-    } else {
-      panel_forward(weights(stage), x, y);
-    }
-    const Matrix rows = last || mode == Mode::evaluate ? Matrix{} : outputs_[l].view(first, size);
-    finish_layer(end_of(stage, group.epoch, mode), group, y, rows);
+  const Panels y = outputs_of(0, first, group.size());
+  first_layer(input_.view(first, group.size()), y);
+  end_layer(0, group, first, mode, y);
+  return forward_from(1, y, group, first, mode);
+}
+
+Panels PanelNetwork::forward(Panels x, const Batch& group, int64_t first, Mode mode) {
+  if (mode == Mode::train) panels_to_rows(x, input_.view(first, group.size()));
+  return forward_from(0, x, group, first, mode);
+}
+
+Panels PanelNetwork::forward_from(size_t l, Panels x, const Batch& group, int64_t first,
+                                  Mode mode) {
+  for (; l < plan_.stages.size(); ++l) {
+    const Panels y = outputs_of(l, first, group.size());
+    panel_forward(weights(plan_.stages[l]), x, y);
+    end_layer(l, group, first, mode, y);
     x = y;
   }
   return x;
@@ -131,11 +157,19 @@ void PanelNetwork::backward(const Batch& group, int64_t first) {
   }
 }
 
+void PanelNetwork::input_gradient(int64_t first, Panels dx) {
+  panel_input_gradient(weights(plan_.stages[0]), gradients_[0].view(first, dx.samples), dx);
+}
+
 size_t PanelNetwork::bytes(const Model& model, const ParameterLayout& layout, int64_t capacity,
                            int64_t sparse_units) {
-  const MlpPlan plan = plan_mlp(model);
-  const int64_t group = group_samples(model, plan, capacity);
-  int64_t floats = panels_of(capacity) * kPanelSamples * spread_stride(model.inputs);
+  return bytes(plan_mlp(model), model.inputs, layout, capacity, sparse_units);
+}
+
+size_t PanelNetwork::bytes(const MlpPlan& plan, int64_t inputs, const ParameterLayout& layout,
+                           int64_t capacity, int64_t sparse_units) {
+  const int64_t group = group_samples(inputs, plan, capacity);
+  int64_t floats = panels_of(capacity) * kPanelSamples * spread_stride(inputs);
   for (const LinearStage& stage : plan.stages) {
     floats += panels_of(capacity) *
                   (panel_floats(stage.outputs) + kPanelSamples * spread_stride(stage.outputs)) +
@@ -144,7 +178,7 @@ size_t PanelNetwork::bytes(const Model& model, const ParameterLayout& layout, in
   const LinearStage& first = plan.stages.front();
   const TensorSpec& weight = layout.weight(first.layer);
   if (!weight.transposed) {
-    floats += panels_of(group) * panel_floats(model.inputs);
+    floats += panels_of(group) * panel_floats(inputs);
     return floats * sizeof(float);
   }
   floats += (panels_of(group) + panels_of(capacity)) * kPanelSamples * spread_stride(first.outputs);

@@ -61,6 +61,10 @@ class PanelNetwork {
                const Normalization& normalization, const float* values, int64_t capacity,
                uint64_t seed, int64_t sparse_units);
 
+  // Of layers whose `inputs` features come as panels, which are the outputs of other layers.
+  PanelNetwork(MlpPlan plan, int64_t inputs, const ParameterLayout& layout, const float* values,
+               int64_t capacity, uint64_t seed);
+
   const MlpPlan& plan() const { return plan_; }
   // Samples that pass through the layers together.
   int64_t group() const { return group_; }
@@ -72,8 +76,12 @@ class PanelNetwork {
   // Through all layers; `first` is the group's first sample within the part. Returns the logits,
   // in the panels of their gradient.
   Panels forward(const Batch& group, int64_t first, Mode mode);
+  // The same from inputs that come as panels.
+  Panels forward(Panels x, const Batch& group, int64_t first, Mode mode);
   // Back to the first layer's outputs, from the gradient of the logits.
   void backward(const Batch& group, int64_t first);
+  // And from there to the inputs, dx's samples from `first` on.
+  void input_gradient(int64_t first, Panels dx);
 
   // What stage `l`'s weight gradient is the product of, over the part's `samples`.
   LayerFactors factors(size_t l, int64_t samples);
@@ -84,12 +92,21 @@ class PanelNetwork {
   // What one allocates.
   static size_t bytes(const Model& model, const ParameterLayout& layout, int64_t capacity,
                       int64_t sparse_units);
+  static size_t bytes(const MlpPlan& plan, int64_t inputs, const ParameterLayout& layout,
+                      int64_t capacity, int64_t sparse_units);
 
  private:
+  PanelNetwork(MlpPlan plan, int64_t inputs, const ParameterLayout& layout,
+               const Normalization& normalization, const float* values, int64_t capacity,
+               uint64_t seed, int64_t sparse_units);
   DropoutKey dropout_of(const DropoutSpec& spec, uint32_t epoch) const;
   LayerEnd end_of(const LinearStage& stage, uint32_t epoch, Mode mode) const;
   LinearWeights weights(const LinearStage& stage) const;
   void first_layer(Matrix inputs, Panels y);
+  // Through the layers from `l` on, from the outputs `x` of the one before.
+  Panels forward_from(size_t l, Panels x, const Batch& group, int64_t first, Mode mode);
+  Panels outputs_of(size_t l, int64_t first, int64_t samples);
+  void end_layer(size_t l, const Batch& group, int64_t first, Mode mode, Panels y);
 
   const ParameterLayout& layout_;
   const float* values_;

@@ -163,6 +163,15 @@ void panels_to_rows(ConstPanels panels, Matrix rows) {
   HWY_DYNAMIC_DISPATCH(to_rows)(panels, rows);
 }
 
+void panels_to_rows(ConstPanels panels, float* rows) {
+  for (int64_t i = 0; i < panels.samples; ++i) {
+    const float* lane = panels.panel(i / kPanelSamples) + i % kPanelSamples;
+    for (int64_t j = 0; j < panels.features; ++j) {
+      rows[i * panels.features + j] = lane[j * kPanelSamples];
+    }
+  }
+}
+
 void finish_layer(const LayerEnd& end, const Batch& batch, Panels y, Matrix rows) {
   const bool relu = end.activation == Activation::relu;
   if (relu && end.dropout) return HWY_DYNAMIC_DISPATCH(finish_relu_dropout)(end, batch, y, rows);

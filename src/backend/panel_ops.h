@@ -25,6 +25,9 @@ void rows_to_panels(ConstMatrix rows, Panels panels);
 // Panels to row-major rows. REQUIRES: rows writable as rows_to_panels reads.
 void panels_to_rows(ConstPanels panels, Matrix rows);
 
+// The same to [samples, features], rows adjacent and nothing else written: of few features.
+void panels_to_rows(ConstPanels panels, float* rows);
+
 // What follows a linear layer.
 struct LayerEnd {
   Activation activation = Activation::none;

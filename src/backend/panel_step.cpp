@@ -57,6 +57,7 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
 
   BatchMetrics compute_factors(const Batch& share) override {
     clock_.start();
+    clock_.computing(TracePhase::propagate, seconds_.compute);
     const BatchMetrics metrics = propagate(share, nullptr);
     clock_.lap(seconds_.compute);
     return metrics;
@@ -65,6 +66,7 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
   void update_from_factors(std::span<FactorStep* const> steps, int rank, ShareSum sum,
                            const UpdateScalars& scalars) override {
     clock_.start();
+    clock_.computing(TracePhase::backward, seconds_.compute);
     const auto workers = static_cast<int>(steps.size());
     if (slab_.empty()) slab_ = Buffer<float>(padded(slab_size_));
     for (size_t l = plan().stages.size(); l-- > 0;) {
@@ -113,7 +115,7 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
       gather_rows(part);
       const Panels output = network_.forward(part, 0, PanelNetwork::Mode::evaluate);
       metrics += panel_loss(plan().loss, part, output);
-      if (!logits.empty()) copy_logits(output, logits.data() + first * output.features);
+      if (!logits.empty()) panels_to_rows(output, logits.data() + first * output.features);
     }
     seconds_ = trained;
     return metrics;
@@ -182,11 +184,12 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
     const UnitRange rows = rows_of(weight, {0, weight.rows()}, rank, workers);
     for (int64_t begin = rows.begin; begin < rows.end; begin += slab_units_[l]) {
       const int64_t end = std::min(begin + slab_units_[l], rows.end);
+      const Range slab{weight.offset + begin * weight.columns(),
+                       weight.offset + end * weight.columns()};
       network_.weight_gradient(l, shares_, {begin, end}, sum, slab_.data());
-      clock_.lap(seconds_.compute);
-      apply({weight.offset + begin * weight.columns(), weight.offset + end * weight.columns()},
-            slab_.data(), scalars);
-      clock_.lap(seconds_.update);
+      clock_.lap(seconds_.compute, slab);
+      apply(slab, slab_.data(), scalars);
+      clock_.lap(seconds_.update, slab);
     }
   }
 
@@ -201,15 +204,6 @@ class PanelStep final : public CpuStep, public SharedPanelStep {
     clock_.lap(seconds_.compute);
     network_.gather_rows(part);
     clock_.lap(seconds_.data);
-  }
-
-  static void copy_logits(ConstPanels panels, float* logits) {
-    for (int64_t i = 0; i < panels.samples; ++i) {
-      const float* lane = panels.panel(i / kPanelSamples) + i % kPanelSamples;
-      for (int64_t j = 0; j < panels.features; ++j) {
-        logits[i * panels.features + j] = lane[j * kPanelSamples];
-      }
-    }
   }
 
   PanelNetwork network_;

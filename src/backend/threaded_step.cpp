@@ -27,6 +27,7 @@ StepOptions thread_options(const StepOptions& options) {
   own.max_batch = (halves + options.threads - 1) / options.threads * kCut;
   own.accumulate = 1;
   own.threads = 1;
+  own.trace = nullptr;
   return own;
 }
 
@@ -41,8 +42,9 @@ class ThreadedStep final : public CpuStep {
         factors_(options.threads),
         metrics_(options.threads),
         team_(options.threads, options.spins, options.thread_start) {
-    const StepOptions own = thread_options(options);
     team_.run([&](int thread) {
+      StepOptions own = thread_options(options);
+      if (thread == 0) own.trace = options.trace;  // the worker's own, which stands for all
       steps_[thread] =
           make_panel_step(model, layout, normalization, {memory.values, {}, memory.state}, own);
       factors_[thread] = shared_[thread] = shared_panel_step(*steps_[thread]);

@@ -42,8 +42,7 @@ std::vector<Option> model_options() {
           "model", "NAME", "logistic, mlp, cnn or lenet",
           [](auto& s) -> auto& { return s.config.model.model; }),
       model(
-          "layers", "TEXT",
-          "a network of your own: \"conv 32 3, relu, maxpool 2, flatten, linear 10\"",
+          "layers", "TEXT", "a network of your own: conv 32 3, relu, maxpool 2, flatten, linear 10",
           [](auto& s) -> auto& { return s.config.model.layers; }),
       model(
           "hidden", "N,N,...", "widths of the MLP's hidden layers",

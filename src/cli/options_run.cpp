@@ -169,6 +169,26 @@ std::vector<Option> folder_options() {
   return rows;
 }
 
+std::vector<Option> trace_options() {
+  const auto run = [](auto... arguments) { return row(Section::run, arguments...); };
+  std::vector<Option> rows = {
+      run(
+          "trace", "FILE", "write when each part of some steps ran, for ui.perfetto.dev",
+          [](auto& s) -> auto& { return s.config.trace; }),
+      run(
+          "trace-steps", "A:B",
+          "the steps to trace, counted from 0 and without B; with --out alone DIR/trace.json is "
+          "written",
+          [](auto& s) -> auto& { return s.config.trace_steps; }),
+  };
+  rows[1].default_text = "10:20";
+  for (Option& option : rows) {
+    option.saved = false;
+    option.commands = kTrain;
+  }
+  return rows;
+}
+
 std::vector<Option> output_options() {
   const auto run = [](auto... arguments) { return row(Section::run, arguments...); };
   std::vector<Option> rows = {
@@ -202,6 +222,7 @@ std::vector<Option> output_options() {
 std::vector<Option> run_options() {
   std::vector<Option> rows = folder_options();
   for (Option& option : stopping_options()) rows.push_back(std::move(option));
+  for (Option& option : trace_options()) rows.push_back(std::move(option));
   for (Option& option : output_options()) rows.push_back(std::move(option));
   return rows;
 }

@@ -96,6 +96,24 @@ bool same_folder(const std::string& a, const std::string& b) {
   return !a.empty() && !b.empty() && fs::equivalent(a, b, ignored);
 }
 
+void require_writable(const std::string& option, const std::string& path) {
+  std::error_code ignored;
+  try {
+    if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
+      if (fs::is_directory(path, ignored)) {
+        throw Error(ErrorKind::runtime, path + " is a folder", "name a file in it");
+      }
+      if (access(path.c_str(), W_OK) == 0) return;
+      throw Error(ErrorKind::runtime,
+                  fmt::format("{}: {}", path, std::generic_category().message(errno)),
+                  "name a file that can be written to");
+    }
+    const AtomicFile file(path);  // removed again
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("{}: {}", option, error.what()), error.remedy());
+  }
+}
+
 void write_file(const std::string& path, const std::string& content) {
   std::error_code ignored;
   if (!fs::exists(path, ignored) || fs::is_regular_file(path, ignored)) {

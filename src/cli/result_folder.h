@@ -33,6 +33,10 @@ class ResultFolder {
 // Whether two paths name the same existing folder.
 bool same_folder(const std::string& a, const std::string& b);
 
+// Throws Error{runtime}, which begins with `option`, where write_file() could not write there.
+// Nothing is left behind.
+void require_writable(const std::string& option, const std::string& path);
+
 // Writes a file atomically. Devices and pipes are written to as they are.
 void write_file(const std::string& path, const std::string& content);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 
 #include "cli/job.h"
@@ -18,6 +19,7 @@
 #include "lockstep/trainer.h"
 #include "report/format.h"
 #include "report/reports.h"
+#include "report/trace_json.h"
 #include "train/local_place.h"
 #include "train/machine.h"
 #include "train/step_cost.h"
@@ -93,6 +95,41 @@ std::string gpu_step_report(const Resolved& resolved, const StepCost& cost) {
       gpu.name, resolved.device.emulated ? ", emulated" : "");
 }
 
+std::string shape_of(const LayerSummary& layer) {
+  if (layer.flat) return fmt::format("{}", layer.output.channels);
+  return fmt::format("{} x {} x {}", layer.output.channels, layer.output.height,
+                     layer.output.width);
+}
+
+// Layer by layer; the memory is that of one sample's outputs in float32.
+std::string layers_report(const Model& model) {
+  std::string text = fmt::format("# {:<32} {:>16} {:>12} {:>12} {:>10}\n", "layer", "output",
+                                 "parameters", "MFLOP", "KB");
+  for (const LayerSummary& layer : summarize(model)) {
+    text += fmt::format("# {:<32} {:>16} {:>12} {:>12.3f} {:>10.1f}\n", layer.text, shape_of(layer),
+                        format_integer(layer.parameters), layer.flop / 1e6,
+                        static_cast<double>(layer.output.size()) * sizeof(float) / 1e3);
+  }
+  return text;
+}
+
+Json layers_json(const Model& model) {
+  Json layers = Json::array();
+  for (const LayerSummary& layer : summarize(model)) {
+    Json output = Json::array({layer.output.channels});
+    if (!layer.flat) {
+      output.push_back(layer.output.height);
+      output.push_back(layer.output.width);
+    }
+    layers.push_back({{"layer", layer.text},
+                      {"output", output},
+                      {"parameters", layer.parameters},
+                      {"flop_per_sample", layer.flop},
+                      {"output_bytes_per_sample", layer.output.size() * sizeof(float)}});
+  }
+  return layers;
+}
+
 // What --dry-run shows: the configuration, and what it needs.
 std::string dry_run_report(const Settings& settings, const Resolved& resolved,
                            const Dataset& dataset, const Model& model,
@@ -105,14 +142,14 @@ std::string dry_run_report(const Settings& settings, const Resolved& resolved,
       "# steps          {} an epoch\n"
       "# model          {}: {} parameters, {:.3g} MFLOP a sample\n"
       "# memory         about {}: data {}, parameters {}, workspace {}\n"
-      "{}",
+      "{}{}",
       write_toml(settings, kTrain, "the resolved configuration"), resolved.name, resolved.workers,
       resolved.workers == 1 ? "" : "s", resolved.global_batch, resolved.per_worker_batch,
       format_integer(steps), describe_model(model), format_integer(model.parameter_count()),
       model.flop_per_sample() / 1e6, format_bytes(static_cast<double>(memory.total())),
       format_bytes(static_cast<double>(memory.data + memory.rounded)),
       format_bytes(static_cast<double>(memory.parameters)),
-      format_bytes(static_cast<double>(memory.workspace)),
+      format_bytes(static_cast<double>(memory.workspace)), layers_report(model),
       cost ? gpu_step_report(resolved, *cost) : "");
 }
 
@@ -134,6 +171,7 @@ Json dry_run_json(const Resolved& resolved, const Dataset& dataset, const Model&
           {"per_worker_batch", resolved.per_worker_batch},
           {"parameters", model.parameter_count()},
           {"flop_per_sample", model.flop_per_sample()},
+          {"layers", layers_json(model)},
           {"gpu_step", json_of(cost)},
           {"memory_bytes",
            {{"data", memory.data + memory.rounded},
@@ -229,11 +267,24 @@ int conclude(Session& session, TrainedModel& trained) {
   return 128 + *std::ranges::max_element(signals);
 }
 
+// The file of a trace: --trace's, else in --out's folder where steps are named.
+void choose_trace_file(Settings& settings) {
+  Config& config = settings.config;
+  if (!config.trace.empty() || !config.trace_steps) return;
+  if (config.out.empty()) {
+    throw Error(ErrorKind::usage, "--trace-steps: there is no file to write their trace to",
+                "add --trace FILE, or --out DIR");
+  }
+  config.trace = (std::filesystem::path(config.out) / "trace.json").string();
+}
+
 // The settings of a run that goes on: the checkpoint's, where nothing else is said.
 Settings train_settings(Session& session, std::optional<Checkpoint>& resume) {
   resume = checkpoint_to_resume(session);
   load_settings(session, resume ? values_of_config(resume->config_json) : GivenValues{});
-  return resolved_settings(session);
+  Settings settings = resolved_settings(session);
+  choose_trace_file(settings);
+  return settings;
 }
 
 void open_folder(Session& session, const Settings& settings) {
@@ -246,6 +297,19 @@ void open_folder(Session& session, const Settings& settings) {
                                                   ResultFolder::Terms{config.overwrite, continues});
 }
 
+// What would only be found at the end, after hours.
+void check_trace_file(const Session& session, const Settings& settings) {
+  if (settings.config.trace.empty() || settings.dry_run || !session.speaks()) return;
+  require_writable("--trace", settings.config.trace);
+}
+
+void write_trace(Session& session, const Settings& settings, const TrainedModel& trained) {
+  if (!trained.trace) return;
+  write_file(settings.config.trace, trace_json(*trained.trace, trained.result.name));
+  session.console.note(
+      fmt::format("trace: {} (open it at https://ui.perfetto.dev)", settings.config.trace));
+}
+
 struct Job {
   Dataset dataset;
   Resolved resolved;
@@ -254,6 +318,7 @@ struct Job {
 
 Job prepare_job(Session& session, const Settings& settings) {
   open_folder(session, settings);
+  check_trace_file(session, settings);
   Job job;
   job.dataset = load_job_data(session);
   job.resolved = resolve(settings.config, job.dataset.train.size(), session.processes());
@@ -327,6 +392,7 @@ int train_command(Session& session) {
   processes.set_timeout(settings.config.comm_timeout);
   processes.watch(&stop_signal());
   TrainedModel trained = run_training(session, job.resolved, job.dataset, job.model, resume);
+  write_trace(session, settings, trained);
   return conclude(session, trained);
 }
 

@@ -137,6 +137,12 @@ const Names<Gemm>& names_of(Gemm) {
   return names;
 }
 
+const Names<NcclRegister>& names_of(NcclRegister) {
+  static const Names<NcclRegister> names = {
+      {"auto", NcclRegister::automatic}, {"off", NcclRegister::off}, {"on", NcclRegister::on}};
+  return names;
+}
+
 const Names<GradientType>& names_of(GradientType) {
   static const Names<GradientType> names = {{"fp32", GradientType::fp32},
                                             {"bf16", GradientType::bf16}};
@@ -203,6 +209,18 @@ void parse_value(const std::string& text, CheckpointEvery& value) {
   value = {*count, in_steps};
 }
 
+void parse_value(const std::string& text, StepRange& value) {
+  const size_t colon = std::min(text.find(':'), text.size());
+  const std::string_view all = text;
+  const auto begin = number<int64_t>(all.substr(0, colon));
+  const auto end = number<int64_t>(all.substr(std::min(colon + 1, text.size())));
+  if (!begin || !end || *begin < 0 || *end <= *begin) {
+    throw BadValue{"a range of steps A:B, counted from 0, with A below B",
+                   "for example 10:20: step 10 and those after it, to 19"};
+  }
+  value = {*begin, *end};
+}
+
 void parse_value(const std::string& text, ScheduleConfig& value) {
   if (text == "constant" || text == "cosine") {
     value.kind = text == "cosine" ? ScheduleKind::cosine : ScheduleKind::constant;
@@ -235,6 +253,10 @@ Json to_json(const SyncEvery& value) {
 Json to_json(const CheckpointEvery& value) {
   if (!value.in_steps) return value.count;
   return fmt::format("{}s", value.count);
+}
+
+Json to_json(const StepRange& value) {
+  return fmt::format("{}:{}", value.begin, value.end);
 }
 
 Json to_json(const ScheduleConfig& value) {

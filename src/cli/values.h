@@ -42,6 +42,7 @@ const Names<DataPlacement>& names_of(DataPlacement);
 const Names<MpiTransport>& names_of(MpiTransport);
 const Names<Gemm>& names_of(Gemm);
 const Names<GradientType>& names_of(GradientType);
+const Names<NcclRegister>& names_of(NcclRegister);
 
 template <class E>
 concept Named = std::is_enum_v<E> || std::is_same_v<E, bool>;
@@ -71,6 +72,7 @@ void parse_value(const std::string& text, std::vector<int64_t>& value);
 void parse_value(const std::string& text, std::vector<std::string>& value);
 void parse_value(const std::string& text, SyncEvery& value);
 void parse_value(const std::string& text, CheckpointEvery& value);
+void parse_value(const std::string& text, StepRange& value);
 void parse_value(const std::string& text, ScheduleConfig& value);  // all but warmup_epochs
 
 template <class E>
@@ -89,6 +91,7 @@ requires std::is_constructible_v<Json, T> &&(!std::is_enum_v<T>)Json to_json(con
 Json to_json(double value);
 Json to_json(const SyncEvery& value);
 Json to_json(const CheckpointEvery& value);
+Json to_json(const StepRange& value);
 Json to_json(const ScheduleConfig& value);
 
 template <class T>

@@ -37,6 +37,11 @@ class GradientReducer : public GradientListener {
   // Where the workers reduce their tails too: the sum of all samples, and whether any worker has
   // been asked to stop. REQUIRES: finish() has returned.
   virtual std::optional<StepTail> total() const { return std::nullopt; }
+  // Before the first step: what it does goes into the worker's trace as well.
+  virtual void record(TraceRecorder* trace) { trace_ = trace; }
+
+ protected:
+  TraceRecorder* trace_ = nullptr;
 };
 
 // Replicas: every worker all-reduces each bucket and updates all of its own parameters. The first
@@ -53,6 +58,7 @@ class ReplicaReducer final : public GradientReducer {
   void ready(Range range) override;
   void finish() override;
   std::optional<StepTail> total() const override;
+  void record(TraceRecorder* trace) override;
 
  private:
   void update_completed();

@@ -75,15 +75,33 @@ void MpiCommunicator::all_reduce(std::span<float> data) {
     flight_start_ = Clock::now();
     in_calls_ = 0.0;
   }
-  ScopedSeconds in_call(in_calls_);
+  ScopedSeconds in_call(in_calls_, trace_, {.phase = TracePhase::exposed_communication});
   if (step_ != group_.step()) {
     step_ = group_.step();
     first_of_step_ = completed_ + static_cast<int64_t>(pending_.size());
   }
-  pending_.push_back({.data = data, .requests = {}, .staging = {}});
+  pending_.push_back({.data = data, .requests = {}, .staging = {}, .begin = {}});
+  if (trace_) pending_.back().begin = Clock::now();
   // Stages of the ring are point to point: started in order, each behind the one before.
   if (algorithm_ != AllReduceAlgorithm::ring || pending_.size() == 1) start_stage(pending_.back());
   advance();
+}
+
+TraceEvent MpiCommunicator::oldest(TracePhase phase) const {
+  TraceEvent event{.phase = phase};
+  if (trace_ && step_ >= 0) event.bucket = static_cast<int32_t>(completed_ - first_of_step_);
+  return event;
+}
+
+// All-reduces that are under way at once share the network and end in order: each is drawn from
+// where it is the oldest.
+void MpiCommunicator::record_oldest() {
+  const Clock::time_point end = Clock::now();
+  TraceEvent event = oldest(TracePhase::communication);
+  event.bytes = static_cast<int64_t>(pending_.front().data.size_bytes());
+  event.track = TraceTrack::messages;
+  trace_->add(event, std::max(pending_.front().begin, recorded_to_), end);
+  recorded_to_ = end;
 }
 
 // "in step 12, bucket 3, in an all-reduce".
@@ -96,7 +114,7 @@ std::string MpiCommunicator::place() const {
 void MpiCommunicator::progress() {
   if (pending_.empty()) return;
   {
-    ScopedSeconds in_call(in_calls_);
+    ScopedSeconds in_call(in_calls_, trace_, oldest(TracePhase::exposed_communication));
     while (!pending_.empty() && advance()) {
     }
   }
@@ -108,6 +126,8 @@ void MpiCommunicator::wait() {
   {
     ScopedSeconds in_call(in_calls_);
     while (!pending_.empty()) {
+      double waited_for_it = 0.0;
+      ScopedSeconds waiting(waited_for_it, trace_, oldest(TracePhase::exposed_communication));
       wait_until(
           policy_, [&] { return advance(); },
           [&](double waited, const std::string& reason) {
@@ -131,14 +151,15 @@ void MpiCommunicator::count_flight_end() {
 }
 
 bool MpiCommunicator::advance() {
-  Collective& oldest = pending_.front();
-  if (!test_all(oldest.requests)) return false;
-  finish_stage(oldest);
-  if (++oldest.stage < stages()) {
-    start_stage(oldest);
+  Collective& front = pending_.front();
+  if (!test_all(front.requests)) return false;
+  finish_stage(front);
+  if (++front.stage < stages()) {
+    start_stage(front);
     return true;
   }
-  if (!oldest.staging.empty()) staging_.push_back(std::move(oldest.staging));
+  if (!front.staging.empty()) staging_.push_back(std::move(front.staging));
+  if (trace_) record_oldest();
   pending_.pop_front();
   ++completed_;
   if (algorithm_ == AllReduceAlgorithm::ring && !pending_.empty()) start_stage(pending_.front());
@@ -284,7 +305,7 @@ void MpiCommunicator::broadcast(std::span<float> data, int root) {
 
 void MpiCommunicator::barrier() {
   wait();
-  ScopedSeconds waiting(counters_.synchronization);
+  ScopedSeconds waiting(counters_.synchronization, trace_, {.phase = TracePhase::synchronization});
   group_.barrier();
 }
 

@@ -34,6 +34,7 @@ class MpiCommunicator final : public Communicator {
   void abort() noexcept override { aborted_.store(true, std::memory_order_relaxed); }
   const CommunicationCounters& counters() const override { return counters_; }
   void reset_counters() override { counters_ = {}; }
+  void record(TraceRecorder* trace) override { trace_ = trace; }
 
  private:
   // One all-reduce: what it waits for, and how many of its stages are done.
@@ -42,6 +43,7 @@ class MpiCommunicator final : public Communicator {
     int stage = 0;
     std::vector<MPI_Request> requests;
     Buffer<float> staging;
+    Clock::time_point begin;  // where it is recorded
   };
 
   // The slices of buffers of one size: everybody's, and this rank's once for each rank, one behind
@@ -62,6 +64,9 @@ class MpiCommunicator final : public Communicator {
   bool advance();
   int64_t wire_bytes(size_t bytes) const;
   std::string place() const;
+  // The oldest all-reduce, for the trace.
+  TraceEvent oldest(TracePhase phase) const;
+  void record_oldest();
   void count_flight_end();
   const Slices& slices_of(size_t size);
   // Staging of at least so many floats, one that an earlier all-reduce left if there is one.
@@ -84,6 +89,8 @@ class MpiCommunicator final : public Communicator {
   CommunicationCounters counters_;
   Clock::time_point flight_start_;  // of the oldest all-reduce under way
   double in_calls_ = 0.0;           // since then, seconds spent in this object
+  TraceRecorder* trace_ = nullptr;
+  Clock::time_point recorded_to_;  // the end of the last all-reduce
 };
 
 }  // namespace lockstep

@@ -19,6 +19,7 @@ constexpr int64_t kBase = 4096;
 
 void ReplicaReducer::begin_step(const std::vector<Range>& plan, const StepTail& own) {
   cursor_.start(plan);
+  if (trace_) trace_->use_buckets(plan);
   int64_t rest = own.samples;
   for (int digit = 0; digit < kDigits; ++digit) {
     tail()[digit] = static_cast<float>(rest % kBase);
@@ -37,6 +38,11 @@ std::optional<StepTail> ReplicaReducer::total() const {
   }
   total.stop = tail()[kDigits] > 0.0f;
   return total;
+}
+
+void ReplicaReducer::record(TraceRecorder* trace) {
+  GradientReducer::record(trace);
+  communicator_.record(trace);
 }
 
 void ReplicaReducer::reduce(Range bucket) {

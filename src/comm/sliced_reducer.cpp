@@ -19,6 +19,7 @@ SlicedReducer::SlicedReducer(ThreadGroup& group, int rank, std::span<float> grad
 
 void SlicedReducer::begin_step(const std::vector<Range>& plan, const StepTail&) {
   cursor_.start(plan);
+  if (trace_) trace_->use_buckets(plan);
   first_ = posted_;
   ++step_;
 }
@@ -49,7 +50,11 @@ bool SlicedReducer::may_fold() const {
 void SlicedReducer::fold_oldest() {
   const Range slice = slice_of(cursor_.plan()[folded_ - first_], rank_, group_.size());
   {
-    ScopedSeconds moving(counters_.communication);
+    ScopedSeconds moving(counters_.communication, trace_,
+                         {.bytes = static_cast<int64_t>(slice.size() * sizeof(float)),
+                          .parameters = slice,
+                          .bucket = static_cast<int32_t>(folded_ - first_),
+                          .phase = TracePhase::communication});
     for (int rank = 0; rank < group_.size(); ++rank) {
       sources_[rank] = group_.data(rank, 0) + slice.begin;
     }
@@ -63,8 +68,10 @@ void SlicedReducer::finish() {
   while (const auto bucket = cursor_.next_complete(0)) post(*bucket);
   while (folded_ < posted_) {
     {
-      ScopedSeconds waiting(counters_.synchronization);
-      group_.begin_bucket(rank_, static_cast<int64_t>(folded_ - first_));
+      const auto bucket = static_cast<int32_t>(folded_ - first_);
+      ScopedSeconds waiting(counters_.synchronization, trace_,
+                            {.bucket = bucket, .phase = TracePhase::synchronization});
+      group_.begin_bucket(rank_, bucket);
       group_.wait_all(rank_, &Progress::posted, folded_ + 1, "for a bucket of gradients");
       group_.wait_all(rank_, &Progress::released, static_cast<uint64_t>(step_),
                       "for the end of the backward pass");
@@ -72,7 +79,7 @@ void SlicedReducer::finish() {
     fold_oldest();
   }
   // Weights are whole, and nobody reads these gradients any more.
-  ScopedSeconds waiting(counters_.synchronization);
+  ScopedSeconds waiting(counters_.synchronization, trace_, {.phase = TracePhase::synchronization});
   group_.wait_all(rank_, &Progress::done, posted_, "for the update of the shared weights");
 }
 

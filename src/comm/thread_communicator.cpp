@@ -59,10 +59,19 @@ void ThreadCommunicator::wait() {
           group_.give_up(rank_, "in an all-reduce", missing(), waited, reason);
         });
     const double moving = counters_.communication - moving_before;
-    counters_.synchronization += seconds_between(start, Clock::now()) - moving;
+    const Clock::time_point end = Clock::now();
+    counters_.synchronization += seconds_between(start, end) - moving;
+    if (trace_) trace_->add({.phase = TracePhase::synchronization}, start, end);
   }
-  ScopedSeconds waiting(counters_.synchronization);
+  ScopedSeconds waiting(counters_.synchronization, trace_, {.phase = TracePhase::synchronization});
   group_.wait_all(rank_, &Progress::done, posted_, "at the end of an all-reduce");
+}
+
+// What the oldest collective does with so many floats, for the trace.
+TraceEvent ThreadCommunicator::moves(size_t floats) const {
+  return {.bytes = static_cast<int64_t>(floats * sizeof(float)),
+          .bucket = step_ < 0 ? -1 : static_cast<int32_t>(finished_ - first_of_step_),
+          .phase = TracePhase::communication};
 }
 
 // Whom the oldest collective waits for: those who have not come to it, else those who are behind.
@@ -110,13 +119,13 @@ std::span<const float* const> ThreadCommunicator::sources(size_t offset) {
 bool ThreadCommunicator::advance_direct(std::span<float> data) {
   if (stage_ == 0) {
     if (!group_.all_at_least(&Progress::posted, finished_ + 1)) return false;
-    ScopedSeconds moving(counters_.communication);
     const Range own = slice_of({0, data.size()}, rank_, size());
+    ScopedSeconds moving(counters_.communication, trace_, moves(own.size()));
     sum_in_order(data.subspan(own.begin, own.size()), sources(own.begin));
     return true;
   }
   if (!stage_of_all(1)) return false;
-  ScopedSeconds moving(counters_.communication);
+  ScopedSeconds moving(counters_.communication, trace_, moves(data.size()));
   for (int rank = 0; rank < size(); ++rank) {
     if (rank == rank_) continue;
     const Range part = slice_of({0, data.size()}, rank, size());
@@ -134,8 +143,8 @@ bool ThreadCommunicator::advance_ring(std::span<float> data) {
       !stage_of(right, ring::needs_right(stage_, size()))) {
     return false;
   }
-  ScopedSeconds moving(counters_.communication);
   const Range part = slice_of({0, data.size()}, ring::chunk(rank_, stage_, size()), size());
+  ScopedSeconds moving(counters_.communication, trace_, moves(part.size()));
   const float* from = group_.data(left, finished_) + part.begin;
   const std::span<float> to = data.subspan(part.begin, part.size());
   if (ring::adds(stage_, size())) {
@@ -151,13 +160,13 @@ bool ThreadCommunicator::advance_central(std::span<float> data) {
   if (stage_ == 0) {
     if (rank_ != 0) return true;
     if (!group_.all_at_least(&Progress::posted, finished_ + 1)) return false;
-    ScopedSeconds moving(counters_.communication);
+    ScopedSeconds moving(counters_.communication, trace_, moves(data.size()));
     sum_in_order(data, sources(0));
     return true;
   }
   if (rank_ == 0) return true;
   if (!stage_of(0, 1)) return false;
-  ScopedSeconds moving(counters_.communication);
+  ScopedSeconds moving(counters_.communication, trace_, moves(data.size()));
   std::copy_n(group_.data(0, finished_), data.size(), data.data());
   return true;
 }
@@ -176,7 +185,7 @@ void ThreadCommunicator::broadcast(std::span<float> data, int root) {
 }
 
 void ThreadCommunicator::barrier() {
-  ScopedSeconds waiting(counters_.synchronization);
+  ScopedSeconds waiting(counters_.synchronization, trace_, {.phase = TracePhase::synchronization});
   group_.barrier(rank_);
 }
 

@@ -28,6 +28,7 @@ class ThreadCommunicator final : public Communicator {
   void abort() noexcept override { group_.abort(); }
   const CommunicationCounters& counters() const override { return counters_; }
   void reset_counters() override { counters_ = {}; }
+  void record(TraceRecorder* trace) override { trace_ = trace; }
 
  private:
   // One step of the oldest collective, where its peers are far enough. False: nothing to be done
@@ -44,6 +45,7 @@ class ThreadCommunicator final : public Communicator {
   bool stage_of(int rank, uint64_t stage) const;
   int64_t wire_bytes(size_t bytes) const;
   int stages() const;
+  TraceEvent moves(size_t floats) const;
 
   ThreadGroup& group_;
   int rank_;
@@ -56,6 +58,7 @@ class ThreadCommunicator final : public Communicator {
   int stage_ = 0;  // stages done of the oldest pending collective
   std::vector<const float*> sources_;
   CommunicationCounters counters_;
+  TraceRecorder* trace_ = nullptr;
 };
 
 }  // namespace lockstep

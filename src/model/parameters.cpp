@@ -122,10 +122,11 @@ void initialize(const Model& model, const ParameterLayout& layout, uint64_t seed
     if (tensor.shape.size() < 2) continue;  // biases stay zero
     const bool relu = activation_of(model.layers[tensor.layer]) == Activation::relu;
     const double gain = relu ? 6.0 : 3.0;
-    const int64_t inputs = tensor.columns();
+    const int64_t outputs = tensor.shape[0];
+    const int64_t inputs = static_cast<int64_t>(tensor.size) / outputs;
     const auto bound = static_cast<float>(std::sqrt(gain / static_cast<double>(inputs)));
     const RandomStream stream{seed, Purpose::init_weights, static_cast<uint8_t>(tensor.layer), 0};
-    for (int64_t unit = 0; unit < tensor.rows(); ++unit) {
+    for (int64_t unit = 0; unit < outputs; ++unit) {
       initialize_row(stream, unit, bound, values.subspan(tensor.offset + unit * inputs, inputs));
     }
   }

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "lockstep/error.h"
 #include "train/nearest.h"
@@ -54,9 +56,9 @@ bool names_gpus(const Config& config) {
 }
 
 void check_model(const ModelConfig& model) {
-  if (model.model != "logistic" && model.model != "mlp") {
-    refuse(fmt::format("--model {}: no such model", model.model),
-           suggestion(model.model, {"logistic", "mlp"}));
+  const std::vector<std::string> known = {"logistic", "mlp", "cnn", "lenet"};
+  if (std::ranges::find(known, model.model) == known.end()) {
+    refuse(fmt::format("--model {}: no such model", model.model), suggestion(model.model, known));
   }
   for (const int64_t width : model.hidden) check_integer("hidden", width, 1, kMaxWidth);
   check_real("dropout", model.dropout, 0.0, 1.0, Ends::open_above);

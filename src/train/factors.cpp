@@ -31,7 +31,8 @@ class FactorExchange {
 
  private:
   void meet(std::atomic<uint64_t> Progress::*counter, const char* place) {
-    ScopedSeconds waiting(counters_.synchronization);
+    ScopedSeconds waiting(counters_.synchronization, worker_.trace(),
+                          {.phase = TracePhase::synchronization});
     std::atomic<uint64_t>& own = group_.progress(worker_.rank()).*counter;
     const uint64_t step = own.load(std::memory_order_relaxed) + 1;
     own.store(step, std::memory_order_release);

@@ -33,14 +33,16 @@ void train_hogwild(Run& run, int rank) {
   while (worker.begin_epoch()) {
     while (const GlobalBatch* batch = worker.next_batch()) {
       {
-        ScopedSeconds timer(copying);
+        ScopedSeconds timer(copying, worker.trace(),
+                            {.bytes = static_cast<int64_t>(worker.values().size_bytes()),
+                             .phase = TracePhase::communication});
         load_relaxed(worker.values(), shared);
       }
       const BatchMetrics metrics = worker.step().gradients(batch->share, listener);
       UpdateScalars scalars = worker.scalars(*batch, batch->count);
       scalars.weight_decay /= workers;
       {
-        ScopedSeconds timer(updating);
+        ScopedSeconds timer(updating, worker.trace(), {.phase = TracePhase::update});
         sgd_relaxed(scalars, form, shared, worker.gradients(), worker.state());
       }
       worker.count(metrics);

@@ -74,6 +74,7 @@ void train_local_sgd(Run& run, int rank) {
   if (run.resolved.device.on_gpu()) return train_serial(run, rank);  // one: nothing to average
   Worker worker(run, rank, Weights::own, State::own);
   const std::unique_ptr<Communicator> communicator = run.communicator(rank);
+  communicator->record(worker.trace());
   Averager averager(worker, *communicator);
   const Config& config = run.config;
   while (worker.begin_epoch()) {

@@ -14,6 +14,7 @@
 #include "train/job_memory.h"
 #include "train/processors.h"
 #include "train/rounded_data.h"
+#include "train/run_trace.h"
 #include "train/stop_gate.h"
 
 namespace lockstep {
@@ -97,6 +98,8 @@ struct Run {
   double bucket_bytes = 0.0;  // in use at the end
 
   std::vector<ProductChoice> products;  // of the first worker's step
+
+  std::unique_ptr<RunTrace> trace;  // null: nothing is recorded
 
   // Each process's first worker alone, or everybody between two meetings.
   EpochBook book;

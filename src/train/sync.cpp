@@ -62,6 +62,7 @@ void train_sliced(Run& run, int rank) {
   UpdateScalars scalars;
   SlicedReducer reducer(run.group, run.place(rank), worker.gradients(), run.overlap(),
                         [&](Range range) { worker.step().update(range, scalars); });
+  reducer.record(worker.trace());
   train_with(worker, reducer, scalars);
   worker.add_communication(reducer.counters());
   worker.publish();
@@ -74,6 +75,7 @@ void train_replicas(Run& run, int rank) {
   UpdateScalars scalars;
   ReplicaReducer reducer(*communicator, worker.gradients_and_tail(), run.overlap(),
                          [&](Range range) { worker.step().update(range, scalars); });
+  reducer.record(worker.trace());
   train_with(worker, reducer, scalars);
   worker.add_communication(communicator->counters());
   worker.publish();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "backend/logistic_step.h"
 #include "comm/stopwatch.h"
@@ -56,6 +57,39 @@ void set_start(Run& run, const Checkpoint* resume) {
     run.hogwild_values = Buffer<SharedFloats>(run.values.size() / 2);
     store_relaxed(run.hogwild_values.span(), run.values.span());
   }
+}
+
+// Rank 0 says whether, and of which steps: all take part.
+void start_trace(Run& run) {
+  std::array<int64_t, 3> asked{};
+  if (!run.config.trace.empty() && run.processes.rank() == 0) {
+    const StepRange all{run.start.epoch * run.steps_per_epoch + run.start.step,
+                        run.config.epochs * run.steps_per_epoch};
+    const StepRange steps = steps_to_trace(run.config, all, run.observer.on_warning);
+    asked = {1, steps.begin, steps.end};
+  }
+  run.processes.broadcast(std::span<int64_t>(asked), 0);
+  if (asked[0] == 0) return;
+  run.trace = std::make_unique<RunTrace>(StepRange{asked[1], asked[2]}, run.first_worker,
+                                         run.local_workers, run.processes);
+}
+
+void finish_trace(Run& run, TrainedModel& trained) {
+  if (!run.trace) return;
+  const DeviceChoice& device = run.resolved.device;
+  Trace trace = run.trace->gather(run.processes, device.gpus);
+  trace.emulated = device.emulated;
+  if (run.processes.rank() != 0) return;
+  const TrainObserver& observer = run.observer;
+  if (trace.empty() && !trace.steps.empty() && observer.on_warning) {
+    observer.on_warning(
+        fmt::format("the trace is empty: the run ended before step {}", trace.steps.begin));
+  }
+  if (std::ranges::any_of(trace.workers, &Trace::Worker::cut) && observer.on_warning) {
+    observer.on_warning(fmt::format("the trace ends early: a worker has more than {} events",
+                                    TraceRecorder::kMostEvents));
+  }
+  trained.trace = std::move(trace);
 }
 
 // The processor of each worker's own thread.
@@ -112,6 +146,7 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
   Run run(resolved, dataset, model, observer, stop, usable);
   set_start(run, resume);
   warn_of_sharing(run, static_cast<size_t>(usable.shared));
+  start_trace(run);
   run.created = start;
   run.devices = make_device_group(run);
   const int first_place = run.place(run.first_worker);
@@ -126,6 +161,7 @@ TrainedModel train(const Resolved& resolved, const Dataset& dataset, const Model
     trained.checkpoint.values = run.logical(run.book.best_values().span());
   }
   trained.result = make_result(run, trained.checkpoint.values.span(), interrupted);
+  finish_trace(run, trained);
   return trained;
 }
 

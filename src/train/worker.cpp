@@ -28,6 +28,7 @@ StepOptions workers_options(const Run& run, int rank) {
   };
   const double bucket_mb = run.config.bucket_mb.value_or(0.0);
   if (std::isfinite(bucket_mb)) options.slab_bytes = static_cast<size_t>(bucket_mb * 1e6);
+  if (run.trace) options.trace = run.trace->recorder(rank);
   return options;
 }
 
@@ -45,7 +46,8 @@ void tell_of_products(const Run& run) {
 
 }  // namespace
 
-Worker::Worker(Run& run, int rank, Weights weights, State state) : run_(run), rank_(rank) {
+Worker::Worker(Run& run, int rank, Weights weights, State state)
+    : run_(run), rank_(rank), trace_(run.trace ? run.trace->recorder(rank) : nullptr) {
   const size_t size = run.layout.size();
   memory_.values = run.values.span();
   memory_.state = run.state.span();
@@ -117,7 +119,7 @@ EpochPlan Worker::epoch_plan(std::span<const UpdateScalars> scalars) const {
 }
 
 void Worker::barrier() {
-  ScopedSeconds waiting(synchronization_);
+  ScopedSeconds waiting(synchronization_, trace_, {.phase = TracePhase::synchronization});
   run_.meet(rank_);
 }
 
@@ -159,6 +161,7 @@ bool Worker::may_start_by_vote(SharedEpochStep& step, int64_t global_step) {
 const GlobalBatch* Worker::next_batch() {
   if (batch_open_) {
     batch_open_ = false;
+    if (trace_) trace_->end_step();
     ++step_in_epoch_;
     if (leads()) record_step_time();
     if (batch_.checkpoint_due && !batch_.last_in_epoch) save_within_epoch();
@@ -171,6 +174,7 @@ const GlobalBatch* Worker::next_batch() {
     interrupted_ = true;
     return nullptr;
   }
+  if (trace_) trace_->begin_step(global_step);
   const IndexRange positions = run_.sampler.batch(step_in_epoch_, run_.resolved.global_batch);
   batch_.count = positions.size();
   batch_.global_step = global_step;
@@ -190,7 +194,7 @@ void Worker::fill_batch(IndexRange positions) {
   share.contiguous = !run_.sampler.shuffled();
   share.contiguous_range = positions;
   if (share.contiguous || step_->epoch_step()) return;
-  ScopedSeconds sampling(sampling_);
+  ScopedSeconds sampling(sampling_, trace_, {.phase = TracePhase::data});
   const std::span<int64_t> samples(samples_.data(), static_cast<size_t>(positions.size()));
   run_.sampler.fill(static_cast<uint32_t>(epoch_), positions.begin, samples);
   share.samples = samples;

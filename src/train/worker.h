@@ -56,6 +56,9 @@ class Worker {
   std::span<float> gradients_and_tail() { return own_gradients_.span(); }
   std::span<float> state() { return memory_.state; }
 
+  // What is recorded of it; null where nothing is.
+  TraceRecorder* trace() const { return trace_; }
+
   // What an EpochStep is told of the training, and of the epoch that has begun; `scalars` are
   // epoch_scalars().
   EpochJob epoch_job() const;
@@ -106,6 +109,7 @@ class Worker {
 
   Run& run_;
   int rank_;
+  TraceRecorder* trace_;
   Floats own_values_, own_gradients_, own_state_;
   StepMemory memory_;
   std::unique_ptr<Backend> backend_;

@@ -177,6 +177,39 @@ inline std::vector<Job> jobs(Precision precision) {
   return jobs;
 }
 
+// Networks that see images, in float32.
+inline std::vector<Job> image_jobs() {
+  const auto make = [](const char* layers, ImageShape image) {
+    return make_layers(layers, image, image.size(), 4);
+  };
+  return {
+      {"conv", make("conv 5 3, relu, flatten, linear 4", {3, 6, 7}), FeatureType::float32},
+      {"cnn of bytes",
+       make("conv 14 3, relu, maxpool 2, conv 7 3 pad 1, relu, maxpool 2, flatten, linear 9, relu, "
+            "linear 4",
+            {3, 11, 10}),
+       FeatureType::uint8},
+      {"strides and edges",
+       make("conv 3 5 stride 2 pad 2, relu, conv 4 2x3 stride 2 pad 1, relu, conv 6 1, flatten, "
+            "linear 4",
+            {2, 11, 13}),
+       FeatureType::float32},
+      {"pools alone",
+       make("maxpool 2 stride 1, conv 4 2, relu, avgpool 2, maxpool 3 stride 2, flatten, linear 4",
+            {1, 14, 13}),
+       FeatureType::float32},
+      {"dropout of images",
+       make("dropout 0.1, conv 6 3, relu, dropout 0.3, maxpool 2, conv 3 2, maxpool 2, relu, "
+            "dropout 0.2, flatten, linear 8, relu, dropout 0.5, linear 4",
+            {1, 12, 12}),
+       FeatureType::float32},
+      {"wide kernels", make("conv 13 4x9 pad 3, relu, maxpool 3, flatten, linear 4", {2, 8, 12}),
+       FeatureType::float32},
+      {"images to the end", make("conv 6 3, relu, maxpool 2, conv 4 3, flatten", {1, 8, 8}),
+       FeatureType::float32},
+  };
+}
+
 inline Normalization scaling_for(const Job& job) {
   return job.type == FeatureType::uint8 ? unit_scaling() : per_feature(job.model.inputs, 0.9f);
 }

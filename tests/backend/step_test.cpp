@@ -29,7 +29,13 @@ class EveryStep : public ::testing::TestWithParam<Precision> {
     if (bf16() && !bf16_available()) GTEST_SKIP() << "this CPU has no bf16 instructions";
   }
   bool bf16() const { return GetParam() == Precision::bf16; }
-  std::vector<Job> jobs() const { return testing::jobs(GetParam()); }
+  std::vector<Job> jobs() const {
+    std::vector<Job> all = testing::jobs(GetParam());
+    if (!bf16()) {
+      for (Job& job : testing::image_jobs()) all.push_back(std::move(job));
+    }
+    return all;
+  }
   StepOptions options(int64_t max_batch) const { return options_for(max_batch, GetParam()); }
   // A sum that rounds otherwise than the oracle's may turn an operand to its neighbour.
   double tolerance(double fp32, double bf16_too) const { return bf16() ? bf16_too : fp32; }

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "cli/launchers.h"
+#include "train/trace_checks.h"
 
 namespace lockstep::testing {
 namespace {
@@ -144,6 +145,21 @@ TEST(GpuRanks, torchruns_have_the_bits_of_serial_accumulate) {
             serial_hash(3));
   EXPECT_EQ(hash_of(Torchrun(2, 4, kJob + Words{"--deterministic", "--workers", "2"})),
             serial_hash(4));
+}
+
+// With one GPU a process the sums are in the graph, and so are the marks of what is traced.
+TEST(GpuRanks, of_torchrun_are_traced_on_the_first) {
+  const TemporaryFolder folder;
+  const std::string file = folder.file("trace.json");
+  for (const ProcessResult& result :
+       Torchrun(2, 2, kJob + Words{"--trace", file, "--trace-steps", "2:12"}).wait()) {
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  }
+  const ReadTrace trace(read_file(file));
+  EXPECT_EQ(trace.tracks().size(), 6) << "of each the worker and two streams";
+  for (const std::string& track : trace.tracks()) {
+    EXPECT_EQ(trace.steps(track), (std::set<int64_t>{2, 3, 4, 5, 6, 7, 8, 9, 10, 11})) << track;
+  }
 }
 
 // Two ranks' sums have one order: NCCL's own are exact too.

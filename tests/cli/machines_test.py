@@ -226,6 +226,25 @@ def test_training(head, first, second):
     assert apart["parameters_sha256"] == threads["parameters_sha256"], apart
 
 
+def test_trace(head, first, second):
+    """Clocks of machines are brought together: a step that all take is at one time in its trace."""
+    file = f"{SCRATCH}/trace.json"
+    run(on([(head, 1), (first, 1), (second, 1)],
+           [*JOB, "--trace", file, "--trace-steps", "3:9"]))
+    with open(file) as text:
+        trace = json.load(text)
+    assert "clocks of several machines" in trace["otherData"]["clock"], trace["otherData"]
+    steps = {}
+    for event in trace["traceEvents"]:
+        if event["ph"] == "X" and event["cat"] == "step":
+            span = (event["ts"], event["ts"] + event["dur"])
+            steps.setdefault(event["args"]["step"], []).append(span)
+    assert sorted(steps) == list(range(3, 9)), steps
+    for spans in steps.values():
+        assert len(spans) == 3, steps
+        assert max(begin for begin, _ in spans) < min(end for _, end in spans), steps
+
+
 def test_refusals(head, first, second):
     places = [(head, 1), (first, 2)]
     err = run(on(places, [*JOB, "--mpi-transport", "shared"]), 5).stderr
@@ -321,8 +340,8 @@ def test_cut_link(head, first, second):
 def main():
     machines = [Head(), Machine(1), Machine(2)]
     os.chdir(SCRATCH)  # ranks start where mpirun did: in a folder that each machine has
-    for test in (test_doctor, test_training, test_refusals, test_lost_ranks, test_lost_launcher,
-                 test_dead_network, test_cut_link):
+    for test in (test_doctor, test_training, test_trace, test_refusals, test_lost_ranks,
+                 test_lost_launcher, test_dead_network, test_cut_link):
         start = time.monotonic()
         print(test.__name__, flush=True)
         test(*machines)

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "cli/launchers.h"
+#include "train/trace_checks.h"
 
 namespace lockstep::testing {
 namespace {
@@ -135,6 +136,53 @@ TEST(Mpi, ranks_of_several_workers_are_so_many_workers) {
   const Words job = kShort + Words{"--update", "sliced", "--deterministic"};
   EXPECT_EQ(hash_of(run_on_ranks(2, job + Words{"--workers", "2"})),
             hash_of(run_program(job + Words{"--workers", "4"})));
+}
+
+// The ranks' processes, in their order, and the tracks of each.
+std::vector<std::set<std::string>> tracks_of_ranks(const ReadTrace& trace, int ranks) {
+  std::vector<std::set<std::string>> tracks(static_cast<size_t>(ranks));
+  for (const std::string& track : trace.tracks()) {
+    const int rank = std::stoi(track.substr(std::string("rank ").size()));
+    tracks.at(static_cast<size_t>(rank)).insert(track);
+  }
+  return tracks;
+}
+
+TEST(Mpi, a_trace_has_every_rank_and_shows_messages_beside_backward) {
+  const auto traced = [](const char* overlap, const char* transport) {
+    const TemporaryFolder folder;
+    const std::string file = folder.file("trace.json");
+    const ProcessResult result =
+        run_on_ranks(2, {"train", "--epochs", "4", "--hidden", "128,128,128", "--batch-size", "128",
+                         "--bucket-mb", "0.06", "--overlap", overlap, "--mpi-transport", transport,
+                         "--trace", file, "--trace-steps", "4:40"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return ReadTrace(read_file(file));
+  };
+  for (const char* overlap : {"on", "off"}) {
+    const ReadTrace trace = traced(overlap, "messages");
+    const auto ranks = tracks_of_ranks(trace, 2);
+    double together = 0.0;
+    for (const std::set<std::string>& tracks : ranks) {
+      ASSERT_EQ(tracks.size(), 2) << "the worker and its messages";
+      const std::string worker = *tracks.begin(), messages = *tracks.rbegin();
+      EXPECT_THAT(worker, HasSubstr("pid"));
+      EXPECT_THAT(messages, ::testing::EndsWith(": messages"));
+      EXPECT_EQ(trace.steps(worker).size(), 36);
+      EXPECT_EQ(trace.steps(messages), trace.steps(worker));
+      EXPECT_FALSE(trace.of(worker, "exposed_communication").empty());
+      together += seconds_together(trace.of(messages, "communication"),
+                                   trace.of(worker, "compute", "backward"));
+    }
+    if (overlap == std::string("on")) {
+      EXPECT_GT(together, 0.0);
+    } else {
+      EXPECT_EQ(together, 0.0);
+    }
+  }
+  const ReadTrace shared = traced("on", "shared");
+  EXPECT_EQ(shared.tracks().size(), 2);
+  EXPECT_EQ(shared.other()["clock"], "the steady clock of one machine");
 }
 
 TEST(Mpi, the_first_rank_alone_speaks_and_writes) {

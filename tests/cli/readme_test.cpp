@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <iterator>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -91,6 +90,16 @@ TEST(Readme, names_no_option_that_there_is_not) {
   }
 }
 
+// As a shell takes them: "..." is one.
+std::vector<std::string> words_of(const std::string& line) {
+  static const std::regex word("\"([^\"]*)\"|(\\S+)");
+  std::vector<std::string> words;
+  for (std::sregex_iterator match(line.begin(), line.end(), word), end; match != end; ++match) {
+    words.push_back((*match)[1].matched ? (*match)[1] : (*match)[2]);
+  }
+  return words;
+}
+
 TEST(Readme, its_examples_are_command_lines_that_the_program_takes) {
   int examples = 0;
   const std::regex continued("\\\\\n *");
@@ -100,8 +109,7 @@ TEST(Readme, its_examples_are_command_lines_that_the_program_takes) {
       // Not the summary of commands, whose arguments are placeholders.
       if (!line.starts_with("lockstep ") || line.find_first_of("[|") != std::string::npos) continue;
       if (line.find("   ") != std::string::npos) continue;
-      std::istringstream stream(line);
-      const std::vector<std::string> words(std::istream_iterator<std::string>(stream), {});
+      const std::vector<std::string> words = words_of(line);
       std::vector<const char*> arguments;
       for (const std::string& word : words) arguments.push_back(word.c_str());
       Settings settings;

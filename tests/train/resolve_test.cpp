@@ -151,7 +151,7 @@ std::vector<Refusal> out_of_range() {
        [](Config& c) {
          c.model.hidden = {64, 0};
        }},
-      {"--model cnn", [](Config& c) { c.model.model = "cnn"; }},
+      {"--model resnet", [](Config& c) { c.model.model = "resnet"; }},
       {"--precision tf32", [](Config& c) { c.model.precision = Precision::tf32; }},
       {"--lr 0", [](Config& c) { c.optimizer.learning_rate = 0.0; }},
       {"--lr nan", [=](Config& c) { c.optimizer.learning_rate = nan; }},
