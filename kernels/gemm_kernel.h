@@ -1,7 +1,8 @@
 // The kernel behind every product.
 //
 // A block computes a tile of C. Tiles of the operands come by cp.async, two ahead of the one that
-// is multiplied; those that are converted come by way of registers, one ahead. One barrier a tile.
+// is multiplied; those that are converted, or that are no matrices in memory, come by way of
+// registers, one ahead. One barrier a tile.
 // Sums go through shared memory, so that whatever the arithmetic's layout the end is the same: four
 // consecutive columns a thread, handed to the product's epilogue. Where the depth is split over
 // blocks each stores partial sums, and the last block of a tile adds all of them from memory, in
@@ -17,6 +18,9 @@
 //   kRowSums                            whether A's rows are summed over the depth too
 //   operator()(row, column, values, n)  takes C[row, column .. column + n), n <= 4, column % 4 == 0
 //   row_sum(row, sum)                   where kRowSums
+// and where the depth is never split it may instead take the whole tile:
+//   kTakesTile = true, tile<Shape>(c, tile_row, column)   c[row * Shape::kPitch + column]
+// Where it says kSplitsSummedApart another kernel adds the partial sums up.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +41,16 @@ struct TileIndex {
   int number = 0;  // of the tile
 };
 
-template <class Arithmetic, class Epilogue>
+template <class Epilogue>
+concept TakesTile = requires {
+  requires Epilogue::kTakesTile;
+};
+template <class Epilogue>
+concept SplitsSummedApart = requires {
+  requires Epilogue::kSplitsSummedApart;
+};
+
+template <class Arithmetic, class Epilogue, class A = Operand, class B = Operand>
 class GemmBlock {
   using Shape = typename Arithmetic::Shape;
   using Element = typename Arithmetic::Element;
@@ -45,8 +58,9 @@ class GemmBlock {
   using TileB = typename Arithmetic::TileB;
 
   using Sums = std::conditional_t<Epilogue::kRowSums, RowSums<TileA>, NoRowSums>;
-  static constexpr bool kConverts = !std::is_same_v<Element, float>;
-  static constexpr int kStages = kConverts ? 2 : 3;
+  static constexpr bool kByRegisters =
+      !std::is_same_v<Element, float> || !std::is_same_v<A, Operand> || !std::is_same_v<B, Operand>;
+  static constexpr int kStages = kByRegisters ? 2 : 3;
   static constexpr std::size_t kStage = TileA::kSize + TileB::kSize;  // elements
   static constexpr std::size_t kResult = Shape::kRows * Shape::kPitch;
 
@@ -54,7 +68,7 @@ class GemmBlock {
   static constexpr std::size_t kSharedBytes =
       std::max(kStages * kStage * sizeof(Element), (kResult + Sums::kScratch) * sizeof(float));
 
-  __device__ GemmBlock(const Operand& a, const Operand& b, const TileIndex& tile, int depth_a_split)
+  __device__ GemmBlock(const A& a, const B& b, const TileIndex& tile, int depth_a_split)
       : a_(a),
         b_(b),
         tile_(tile),
@@ -65,8 +79,8 @@ class GemmBlock {
 
   __device__ void multiply() {
     const int tiles = (end_ - begin_ + Shape::kDepth - 1) / Shape::kDepth;
-    if constexpr (kConverts) {
-      multiply_converted(tiles);
+    if constexpr (kByRegisters) {
+      multiply_by_registers(tiles);
     } else {
       multiply_copied(tiles);
     }
@@ -75,16 +89,20 @@ class GemmBlock {
   // Where the block has the tile's whole depth.
   __device__ void finish(const Epilogue& epilogue) {
     const float* c = write_sums();
-    for_each_four([&](int row, int column, int place) {
-      end_four(epilogue, row, column, *reinterpret_cast<const float4*>(c + place));
-    });
+    if constexpr (TakesTile<Epilogue>) {
+      epilogue.template tile<Shape>(c, tile_.row, column_);
+    } else {
+      for_each_four([&](int row, int column, int place) {
+        end_four(epilogue, row, column, *reinterpret_cast<const float4*>(c + place));
+      });
+    }
     if constexpr (Epilogue::kRowSums) {
       for_row_sum([&](int row) { epilogue.row_sum(row_ + row, Sums::total(c + kResult, row)); });
     }
   }
 
-  // Where it has a split of it: the last block of the tile adds them all.
-  __device__ void finish_split(const Partials& partials, const Epilogue& epilogue) {
+  // Where it has a split of it.
+  __device__ void store_split(const Partials& partials) {
     const float* c = write_sums();
     for_each_four([&](int row, int column, int place) {
       *partials.four(tile_.split, row, column) = *reinterpret_cast<const float4*>(c + place);
@@ -94,6 +112,11 @@ class GemmBlock {
         *partials.row_sum(tile_.split, row_ + row) = Sums::total(c + kResult, row);
       });
     }
+  }
+
+  // The same, and the last block of the tile adds them all.
+  __device__ void finish_split(const Partials& partials, const Epilogue& epilogue) {
+    store_split(partials);
     __syncthreads();  // the block's sums are in memory
     const bool last = threadIdx.x == 0 && take_last_ticket(partials.tickets + tile_.number,
                                                            static_cast<unsigned>(partials.splits));
@@ -173,13 +196,15 @@ class GemmBlock {
     wait_copies<0>();
   }
 
-  __device__ void multiply_converted(int tiles) {
+  __device__ void multiply_by_registers(int tiles) {
+    TileLoader<A, TileA> from_a(a_, row_);
+    TileLoader<B, TileB> from_b(b_, column_);
     TileInRegisters<TileA> a;
     TileInRegisters<TileB> b;
     const auto load = [&](int tile) {
       const int depth = begin_ + tile * Shape::kDepth;
-      a.load(a_, {row_, depth, end_});
-      b.load(b_, {column_, depth, end_});
+      from_a.load(depth, end_, a.chunks);
+      from_b.load(depth, end_, b.chunks);
     };
     const auto store = [&](int tile) {
       Element* to = stage(tile);
@@ -202,27 +227,36 @@ class GemmBlock {
     }
   }
 
-  const Operand& a_;
-  const Operand& b_;
+  const A& a_;
+  const B& b_;
   TileIndex tile_;
   int row_, column_, begin_, end_;
   Arithmetic arithmetic_;
   Sums row_sums_;
 };
 
-template <class Arithmetic, class Epilogue>
-__global__ void __launch_bounds__(kGemmThreads, Arithmetic::kBlocks)
-    gemm(Operand a, Operand b, int depth_a_split, Partials partials, Epilogue epilogue) {
+// Blocks that share a multiprocessor: two where the next tile waits in registers.
+template <class Arithmetic, class A, class B>
+inline constexpr int kGemmBlocks =
+    std::is_same_v<A, Operand>&& std::is_same_v<B, Operand> ? Arithmetic::kBlocks : 2;
+
+template <class Arithmetic, class Epilogue, class A = Operand, class B = Operand>
+__global__ void __launch_bounds__(kGemmThreads, kGemmBlocks<Arithmetic, A, B>)
+    gemm(A a, B b, int depth_a_split, Partials partials, Epilogue epilogue) {
   const TileIndex tile{.row = static_cast<int>(blockIdx.x),
                        .column = static_cast<int>(blockIdx.y),
                        .split = static_cast<int>(blockIdx.z),
                        .number = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x)};
-  GemmBlock<Arithmetic, Epilogue> block(a, b, tile, depth_a_split);
+  GemmBlock<Arithmetic, Epilogue, A, B> block(a, b, tile, depth_a_split);
   block.multiply();
-  if (partials.data) {
-    block.finish_split(partials, epilogue);
-  } else {
+  if constexpr (TakesTile<Epilogue>) {
     block.finish(epilogue);
+  } else if (!partials.data) {
+    block.finish(epilogue);
+  } else if constexpr (SplitsSummedApart<Epilogue>) {
+    block.store_split(partials);
+  } else {
+    block.finish_split(partials, epilogue);
   }
 }
 

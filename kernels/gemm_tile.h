@@ -136,16 +136,39 @@ __device__ __forceinline__ void copy_tile(const Operand& from, const Window& win
   }
 }
 
-// The calling thread's chunks of a tile on their way from float32 to bfloat16.
+// Brings the calling thread's chunks of a tile of From, whose rows begin at `row`, by way of
+// registers. For operands that are not matrices in memory, a specialisation says how.
+template <class From, class Tile>
+class TileLoader;
+
+template <class Tile>
+class TileLoader<Operand, Tile> {
+ public:
+  __device__ TileLoader(const Operand& from, int row) : from_(from), row_(row) {}
+
+  // Depths [depth, depth_end) of the tile that begins there; the rest is zero.
+  __device__ void load(int depth, int depth_end, float4 (&chunks)[Tile::kChunks]) const {
+#pragma unroll
+    for (int i = 0; i < Tile::kChunks; ++i) {
+      const auto [data, count] = Tile::source(from_, {row_, depth, depth_end}, i);
+      chunks[i] = load_four(data, count, from_.aligned);
+    }
+  }
+
+ private:
+  const Operand& from_;
+  int row_;
+};
+
+// The calling thread's chunks of a tile on their way to shared memory.
 template <class Tile>
 struct TileInRegisters {
   float4 chunks[Tile::kChunks];
 
-  __device__ void load(const Operand& from, const Window& window) {
+  __device__ void store(float* tile) const {
 #pragma unroll
     for (int i = 0; i < Tile::kChunks; ++i) {
-      const auto [data, count] = Tile::source(from, window, i);
-      chunks[i] = load_four(data, count, from.aligned);
+      *reinterpret_cast<float4*>(tile + Tile::place(i)) = chunks[i];
     }
   }
 

@@ -1,5 +1,7 @@
 #include "backend/cuda_backend.h"
 
+#include <string>
+
 #include "backend/cuda_step.h"
 #include "lockstep/backend.h"
 #include "lockstep/device.h"
@@ -15,9 +17,9 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Step> compile(const Model& model, const ParameterLayout& layout,
                                 const Normalization& normalization, const StepMemory& memory,
                                 const StepOptions& options) override {
-    const int64_t needed = static_cast<int64_t>(cuda_step_bytes(model, layout, options));
     const GpuMemory gpu = gpu_memory(device_);  // and makes it the thread's current one
-    if (needed > gpu.free) throw gpu_out_of_memory(device_, "the training step", needed, gpu.free);
+    const auto needed = static_cast<int64_t>(cuda_step_bytes(model, layout, options));
+    if (needed > gpu.free) refuse(model, layout, options, needed, gpu.free);
     return make_cuda_step(model, layout, normalization, memory, options);
   }
 
@@ -29,6 +31,32 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  // What fits: found by halving, as memory grows with the batch.
+  [[noreturn]] void refuse(const Model& model, const ParameterLayout& layout,
+                           const StepOptions& options, int64_t needed, int64_t free) const {
+    const Error error = gpu_out_of_memory(device_, "the training step", needed, free);
+    if (options.evaluate_only || options.train_batch == 0) throw error;
+    const auto fits = [&](int64_t batch) {
+      StepOptions smaller = options;
+      smaller.train_batch = batch;
+      if (options.max_batch == options.train_batch) smaller.max_batch = batch;
+      return static_cast<int64_t>(cuda_step_bytes(model, layout, smaller)) <= free;
+    };
+    int64_t most = 0;
+    for (int64_t above = options.train_batch; above - most > 1;) {
+      const int64_t middle = most + (above - most) / 2;
+      (fits(middle) ? most : above) = middle;
+    }
+    if (most == 0) throw error;
+    throw Error(ErrorKind::device,
+                std::string(error.what()) + "; of a worker's batch of " +
+                    std::to_string(options.train_batch) + " samples " + std::to_string(most) +
+                    " would fit",
+                "use --per-worker-batch " + std::to_string(most) +
+                    " or a smaller one, or --accumulate, or end the programs that hold the memory "
+                    "(`nvidia-smi` names them)");
+  }
+
   int device_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/cuda_image_plan.h"
 #include "backend/logistic_step.h"
 #include "backend/mlp_plan.h"
 #include "kernels/logistic.h"
@@ -22,11 +23,46 @@ class Counter {
   StepCost cost;
 };
 
+// Convolutions and poolings, as CudaImages launches them; what is done to the places of a pooling's
+// largest values, a byte each, is not counted.
+void count_images(const ConvPlan& plan, double rows, Counter& counter) {
+  bool has_gradient = false;
+  for (const CudaImageStage& stage : cuda_image_stages(plan)) {
+    const ImageShape in = stage.what.input(), out = stage.what.output();
+    const double x = rows * static_cast<double>(in.pixels() * stage.input_pitch);
+    const double y = rows * static_cast<double>(out.pixels() * stage.output_pitch());
+    double weight = 0.0, flop = 0.0;
+    if (stage.what.conv) {
+      const ConvShape& shape = stage.shape;
+      weight = static_cast<double>(shape.outputs) * shape.depth();
+      flop = 2.0 * rows * weight * shape.output_height * shape.output_width;
+      counter.kernel(weight, weight);       // the copy that products read
+      counter.kernel(y + x, weight, flop);  // weight gradient
+    }
+    counter.kernel(x + weight, y, flop);                        // forward
+    if (has_gradient) counter.kernel(y + x + weight, x, flop);  // input gradient
+    has_gradient = stage.has_gradient;
+    if (stage.last && has_gradient && !stage.one_pixel()) counter.kernel(y, y);  // to images
+  }
+}
+
 // Gather, forward, loss, backward, as CudaNetwork launches them.
-void count_network(const MlpPlan& plan, double rows, double feature_bytes, GradientPlace gradients,
+void count_network(const Model& model, double rows, double feature_bytes, GradientPlace gradients,
                    Counter& counter) {
-  const auto inputs = static_cast<double>(plan.stages.front().inputs);
-  const auto classes = static_cast<double>(plan.stages.back().outputs);
+  MlpPlan plan;
+  double classes = 0.0;
+  bool input_gradient = false;
+  if (model.convolutional()) {
+    const ConvPlan images = plan_conv(model);
+    plan = images.linear;
+    classes = static_cast<double>(images.images.back().output().size());
+    input_gradient = cuda_image_stages(images).back().has_gradient;
+    count_images(images, rows, counter);
+  } else {
+    plan = plan_mlp(model);
+  }
+  if (!plan.stages.empty()) classes = static_cast<double>(plan.stages.back().outputs);
+  const auto inputs = static_cast<double>(model.inputs);
   counter.cost.bytes_read += rows * inputs * feature_bytes;
   counter.kernel(rows, rows * (inputs + 3));  // label; row, label, 64-bit index
   for (const LinearStage& stage : plan.stages) {
@@ -35,7 +71,7 @@ void count_network(const MlpPlan& plan, double rows, double feature_bytes, Gradi
     const double stored = gradients == GradientPlace::memory ? weight + out : 0.0;
     counter.kernel(rows * in + weight + out, rows * out, flop);  // forward
     counter.kernel(rows * (in + out), stored, flop);             // weight gradient
-    if (&stage == &plan.stages.front()) continue;
+    if (&stage == &plan.stages.front() && !input_gradient) continue;
     counter.kernel(rows * (out + in) + weight, rows * in, flop);  // input gradient
   }
   counter.kernel(rows * (classes + 1), rows * classes);  // loss
@@ -58,7 +94,7 @@ StepCost cuda_step_cost(const Model& model, const ParameterLayout& layout,
     counter.cost.bytes_read += samples * columns * feature_bytes;
     counter.kernel(samples + parameters, 0.0, 4.0 * samples * columns);
   } else {
-    count_network(plan_mlp(model), samples, feature_bytes, gradients, counter);
+    count_network(model, samples, feature_bytes, gradients, counter);
     // Every further part reads the weights again, and writes a gradient that is then added.
     const double more = (parts - 1) * parameters;
     counter.kernel(more, more);

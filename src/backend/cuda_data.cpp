@@ -85,9 +85,9 @@ const ResidentData& CudaData::resident(const Split& split) const {
 CudaBatch CudaData::consecutive(const Split& split, IndexRange rows) {
   const bool on_device = place(split) == DataPlacement::device;
   const Copy& placed = copies_.at(split.features.data);
-  if (on_device) return {&placed.data, &scale_, consecutive_rows(rows)};
+  if (on_device) return {&placed.data, &scale_, consecutive_rows(rows), nullptr};
   copy(split, rows, *placed.block);
-  return {&placed.data, &scale_, consecutive_rows({0, rows.size()})};
+  return {&placed.data, &scale_, consecutive_rows({0, rows.size()}), nullptr};
 }
 
 // Returns when the device has them.

@@ -5,16 +5,18 @@
 
 #include "backend/cuda_memory.h"
 #include "kernels/batch_rows.h"
+#include "lockstep/augment.h"
 #include "lockstep/backend.h"
 #include "lockstep/dataset.h"
 
 namespace lockstep {
 
-// Which rows, of which data.
+// Which rows, of which data, and how their images move.
 struct CudaBatch {
   const ResidentData* data = nullptr;
   const FeatureScale* scale = nullptr;
   BatchRows rows;
+  const Augmentation* augmentation = nullptr;  // null: they do not
 };
 
 // Device memory for `rows` rows of a split, uninitialised. Does not move: data() names it.

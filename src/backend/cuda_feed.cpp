@@ -13,9 +13,10 @@ class ResidentFeed final : public CudaFeed {
 
   int slots() const override { return 1; }
   CudaBatch part(int, int64_t k, int part, int parts) const override {
-    return {&data_.resident(*job_.data), &data_.scale(),
-            training_rows(*job_.sampler, k, job_.global_batch, job_.rank, job_.world_size, part,
-                          parts)};
+    return {
+        &data_.resident(*job_.data), &data_.scale(),
+        training_rows(*job_.sampler, k, job_.global_batch, job_.rank, job_.world_size, part, parts),
+        job_.augmentation};
   }
   void begin(int, uint32_t, int64_t, CudaPhases*, cudaStream_t) override {}
   void end(int, cudaStream_t) override {}
@@ -60,7 +61,8 @@ class StreamedFeed final : public CudaFeed {
 
   CudaBatch part(int slot, int64_t k, int part, int parts) const override {
     const int64_t rows = job_.share(k).size();
-    return {&slots_[slot]->data, &scale_, consecutive_rows(share_of({0, rows}, part, parts))};
+    return {&slots_[slot]->data, &scale_, consecutive_rows(share_of({0, rows}, part, parts)),
+            job_.augmentation};
   }
 
   void begin(int slot, uint32_t epoch, int64_t k, CudaPhases* marks, cudaStream_t stream) override {

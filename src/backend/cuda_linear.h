@@ -24,6 +24,7 @@ struct LinearNetwork {
   std::vector<LinearLayer> layers;
   int rows = 0;  // of the largest batch
   Precision precision = Precision::fp32;
+  bool input_gradient = false;  // the first layer computes that of its inputs too
 };
 
 // Floats between the rows of a batch's activations: whole vectors of 16 bytes.

@@ -17,7 +17,7 @@ ProductKey key_of(const ProductChoice& choice) {
 }
 
 // Calls visit(product, layer, activation below it) for each product of a step that differs from
-// those before it. The first layer's inputs have no gradient.
+// those before it. The first layer's inputs may have no gradient.
 template <class Visit>
 void for_each_product(const LinearNetwork& network, const Visit& visit) {
   std::map<ProductKey, bool> seen;
@@ -26,7 +26,7 @@ void for_each_product(const LinearNetwork& network, const Visit& visit) {
     for (const LinearProduct product :
          {LinearProduct::forward, LinearProduct::input_gradient, LinearProduct::weight_gradient}) {
       const bool first = &layer == &network.layers.front();
-      if (first && product == LinearProduct::input_gradient) continue;
+      if (first && !network.input_gradient && product == LinearProduct::input_gradient) continue;
       if (!seen.emplace(ProductKey{product, layer.inputs, layer.outputs}, true).second) continue;
       visit(product, layer, below);
     }

@@ -87,7 +87,7 @@ class CublasLinear final : public LinearOps {
       const int64_t w = bf16() ? bf16_stride(layer.inputs) : layer.inputs;
       matmul_->prepare(forward_shape(rows, layer, {x, w, row_stride(layer.outputs)}));
       matmul_->prepare(weight_shape(rows, layer, {dy, x, layer.inputs}));
-      if (&layer == &network_.layers.front()) continue;
+      if (&layer == &network_.layers.front() && !network_.input_gradient) continue;
       matmul_->prepare(input_shape(rows, layer, {dy, w, row_stride(layer.inputs)}));
     }
   }

@@ -180,11 +180,29 @@ void CudaModel::queue_reduced_update(std::span<const Range> ranges, const StepPo
   }
 }
 
+// Networks of images take a large batch in several parts.
 void CudaModel::evaluate(const CudaBatch& batch, std::span<float> logits, BatchMetrics* metrics,
                          cudaStream_t stream) {
+  const int64_t rows = batch.rows.rows;
+  const int64_t most = network_ ? network_->capacity() : rows;
+  for (int64_t first = 0; first < rows; first += most) {
+    CudaBatch part = batch;
+    part.rows.first += first;
+    part.rows.rows = std::min(most, rows - first);
+    const size_t outputs = logits.size() / static_cast<size_t>(rows);
+    evaluate_part(part,
+                  logits.subspan(static_cast<size_t>(first) * outputs,
+                                 static_cast<size_t>(part.rows.rows) * outputs),
+                  metrics, stream);
+  }
+}
+
+void CudaModel::evaluate_part(const CudaBatch& batch, std::span<float> logits,
+                              BatchMetrics* metrics, cudaStream_t stream) {
   DeviceRows<float> computed{logits_.data(), 1};
   int64_t outputs = 1;
   if (network_) {
+    network_->prepare(batch.rows.rows, stream);
     network_->gather(batch, nullptr, stream);
     network_->evaluate(batch, values_.data(), metrics, stream);
     computed = network_->logits();

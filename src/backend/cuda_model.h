@@ -71,6 +71,8 @@ class CudaModel {
   std::vector<ValueSummary> summarize_weights(cudaStream_t stream) const;
 
  private:
+  void evaluate_part(const CudaBatch& batch, std::span<float> logits, BatchMetrics* metrics,
+                     cudaStream_t stream);
   ParameterPointers parameters() const;
   LogisticModel logistic(const CudaBatch& batch) const;
   void queue_gradients(const CudaBatch& part, float* to, StepState* state, CudaPhases* phases,

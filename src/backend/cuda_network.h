@@ -1,9 +1,12 @@
-// The launches of a network's step on a GPU, over activations that it owns.
+// The launches of a network's step on a GPU, over activations that it owns: of layers that see
+// images, where there are any (cuda_images.h), and of linear ones.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "backend/cuda_data.h"
+#include "backend/cuda_images.h"
 #include "backend/cuda_linear_choice.h"
 #include "backend/cuda_memory.h"
 #include "backend/gradient_segments.h"
@@ -17,14 +20,18 @@ namespace lockstep {
 
 class CudaNetwork {
  public:
-  // For batches of at most options.max_batch rows. With Gemm::automatic the products are measured
-  // here. `layout` and `scratch`, which is zero, must outlive this.
+  // For batches of at most capacity() rows. With Gemm::automatic the products are measured here.
+  // `layout` and `scratch`, which is zero, must outlive this.
   CudaNetwork(const Model& model, const ParameterLayout& layout, const StepOptions& options,
               LossScratch* scratch);
 
-  // Makes ready for gradients() of batches of `rows` rows: before one is captured.
+  // Rows of the largest part of a batch that is trained or evaluated at once.
+  int64_t capacity() const { return capacity_; }
+
+  // Makes ready for batches of `rows` rows: before one is gathered, and before that is captured.
   void prepare(int64_t rows, cudaStream_t stream) {
     linear_.ops->prepare(static_cast<int>(rows), stream);
+    if (images_) images_->prepare(rows, stream);
   }
 
   // The batch's rows, converted, for what follows. `state` is null for consecutive rows.
@@ -37,7 +44,9 @@ class CudaNetwork {
 
   // gradients() in pieces, in the order in which gradients of weights can be had soonest: forward
   // and loss; then, slab by slab from the last layer's last units on, the gradient of the layer's
-  // output where the slab is the layer's first, and the gradients of its weights.
+  // output where the slab is the layer's first, and the gradients of its weights. The linear layers
+  // behind a network's convolutions hold most of its weights and little of its arithmetic: theirs
+  // can be exchanged while the convolutions' are computed.
   void forward(const CudaBatch& batch, const float* values, StepState* state, cudaStream_t stream);
   void backward_slab(const CudaBatch& batch, const UnitSlab& slab, const float* values,
                      float* gradients, const StepState* state, cudaStream_t stream);
@@ -56,8 +65,10 @@ class CudaNetwork {
   // batch. Metrics are added where there are labels.
   void evaluate(const CudaBatch& batch, const float* values, BatchMetrics* metrics,
                 cudaStream_t stream);
-  DeviceRows<float> logits() const { return gradients_.back(); }
-  int64_t outputs() const { return plan_.stages.back().outputs; }
+  DeviceRows<float> logits() const {
+    return plan_.stages.empty() ? images_->output() : gradients_.back();
+  }
+  int64_t outputs() const { return outputs_of_model_; }
   const std::vector<ProductChoice>& products() const { return linear_.products; }
 
  private:
@@ -70,12 +81,18 @@ class CudaNetwork {
                       Mode mode, cudaStream_t stream);
   void forward_loss(const CudaBatch& batch, const float* values, const LossSums& sums, Mode mode,
                     cudaStream_t stream);
+  void gather_moved(const CudaBatch& batch, const StepState* state, cudaStream_t stream);
   void backward_input(size_t l, const CudaBatch& batch, const float* values, const StepState* state,
                       cudaStream_t stream);
   void backward_inputs(const CudaBatch& batch, const float* values, const StepState* state,
                        cudaStream_t stream);
   void backward_weight(const CudaBatch& batch, const UnitSlab& slab, float* gradients,
                        cudaStream_t stream);
+  void backward_images(const CudaBatch& batch, const UnitSlab& slab, const float* values,
+                       float* gradients, const StepState* state, cudaStream_t stream);
+  void compute_loss(const LossRows& rows, const LossSums& sums, cudaStream_t stream) const;
+  LossRows loss_rows(DeviceRows<float> gradient, const CudaBatch& batch, Mode mode) const;
+  DeviceRows<float> features() const { return images_ ? images_->output() : input_; }
   size_t stage_of(const UnitSlab& slab) const;
   bool is_own(LinearProduct product) const;
   std::vector<LinearUpdateLayer> update_layers() const;
@@ -87,16 +104,18 @@ class CudaNetwork {
   uint64_t seed_;
   int64_t capacity_;
   ChosenLinear linear_;
+  int64_t outputs_of_model_;
   std::vector<DeviceArray<float>> memory_;
-  DeviceRows<float> input_;
+  DeviceRows<float> input_;                   // of a network without images
   std::vector<DeviceRows<float>> outputs_;    // of each stage but the last
   std::vector<DeviceRows<float>> gradients_;  // of each stage's output; the last is the logits too
   DeviceArray<int32_t> labels_;
   DeviceArray<int64_t> samples_;
+  std::optional<CudaImages> images_;
   LossScratch* scratch_;
 };
 
-// Bytes of device memory that the products of such a network take.
-size_t cuda_products_bytes(const Model& model, const StepOptions& options);
+// Bytes of device memory for the activations of such a network and what its kernels work in.
+size_t cuda_network_bytes(const Model& model, const StepOptions& options);
 
 }  // namespace lockstep

@@ -17,6 +17,8 @@
 #include "backend/cuda_model.h"
 #include "backend/cuda_peers.h"
 #include "backend/cuda_report.h"
+#include "backend/logistic_step.h"
+#include "kernels/logistic.h"
 #include "lockstep/error.h"
 
 namespace lockstep {
@@ -365,13 +367,9 @@ size_t cuda_step_bytes(const Model& model, const ParameterLayout& layout,
                        const StepOptions& options) {
   const size_t copies =
       (options.accumulate > 1 ? 3 : 2) + static_cast<size_t>(options.optimizer.state_count());
-  size_t floats = copies * layout.size();
-  for (const Layer& layer : model.layers) {
-    if (const auto* linear = std::get_if<Linear>(&layer)) {
-      floats += options.max_batch * (linear->inputs + 2 * linear->outputs);
-    }
-  }
-  return floats * sizeof(float) + cuda_products_bytes(model, options);
+  const bool one_pass = is_logistic(model) && model.inputs <= kLogisticColumns;
+  const size_t floats = copies * layout.size();
+  return floats * sizeof(float) + (one_pass ? 0 : cuda_network_bytes(model, options));
 }
 
 }  // namespace lockstep

@@ -130,10 +130,6 @@ void require_trainable(const Resolved& resolved, const Dataset& dataset, const M
                 "--augment: logistic regression reads the data where they lie, and moves no image",
                 "leave it out, or use another model");
   }
-  if (resolved.device.on_gpu() && (model.convolutional() || config.data.augment != "none")) {
-    throw Error(ErrorKind::device, "convolutions and --augment are for CPUs in this version",
-                "use --device cpu");
-  }
   if (resolved.update == UpdateKind::factors && !has_factors(resolved, model)) {
     throw Error(ErrorKind::usage, "--update factors: this model's step has none to exchange",
                 "use --update sliced");
