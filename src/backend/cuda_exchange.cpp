@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/profiler_range.h"
 #include "kernels/shared_step.h"
 #include "kernels/wire.h"
 
@@ -50,6 +51,7 @@ size_t CudaExchange::scratch_floats() const {
 
 void CudaExchange::begin(size_t b, const PresentRanks& present, CudaPhases* marks,
                          cudaStream_t compute) {
+  const ProfilerRange range("reduce", static_cast<int64_t>(b));
   Bucket& bucket = *buckets_[b];
   const cudaStream_t stream = communicator_.stream();
   bucket.ready.record(compute);

@@ -5,6 +5,7 @@
 
 #include "backend/cuda_memory.h"
 #include "backend/cuda_phases.h"
+#include "backend/profiler_range.h"
 
 namespace lockstep {
 
@@ -53,6 +54,7 @@ class OwnLaunches final : public CudaLaunches {
   };
 
   Graph graph_of(const std::vector<CudaBatch>& parts, CudaPhases* phases) {
+    const ProfilerRange range("capture");
     for (const CudaBatch& part : parts) model_.prepare(part.rows.rows, stream_);
     return {stream_, [&] { model_.queue_step(parts, step_, phases, stream_); }};
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/logistic_step.h"
+#include "backend/profiler_range.h"
 #include "kernels/add_gradients.h"
 #include "kernels/gemm_plan.h"
 #include "kernels/shared_step.h"
@@ -87,6 +88,7 @@ bool CudaModel::updates_in_one(std::span<const CudaBatch> parts) const {
 
 void CudaModel::queue_step(std::span<const CudaBatch> parts, const StepPointers& step,
                            CudaPhases* phases, cudaStream_t stream) {
+  const ProfilerRange named("forward, backward, update");
   if (without_empty(parts).empty()) return advance_step(step, stream);  // no samples, no step
   if (phases) phases->begin(stream);
   if (!network_ && parts.size() == 1) {
@@ -133,6 +135,7 @@ void CudaModel::queue_gather(std::span<const CudaBatch> parts, const StepPointer
 // The last part's backward is left to queue_slabs().
 void CudaModel::queue_forward(std::span<const CudaBatch> parts, const StepPointers& step,
                               Gathered gathered, cudaStream_t stream) {
+  const ProfilerRange named("forward");
   const std::vector<CudaBatch> present = without_empty(parts);
   int64_t rows = 0;
   if (present.empty()) {
@@ -162,6 +165,7 @@ bool CudaModel::has_slabs(std::span<const CudaBatch> parts, const GradientSegmen
 void CudaModel::queue_slabs(std::span<const CudaBatch> parts, const GradientSegment& segment,
                             const StepPointers& step, cudaStream_t stream) {
   if (!has_slabs(parts, segment)) return;
+  const ProfilerRange named("backward");
   const std::vector<CudaBatch> present = without_empty(parts);
   float* const to = present.size() == 1 ? gradients_.data() : part_gradients_.data();
   for (const UnitSlab& slab : segment.slabs) {
@@ -175,6 +179,7 @@ void CudaModel::queue_slabs(std::span<const CudaBatch> parts, const GradientSegm
 
 void CudaModel::queue_reduced_update(std::span<const Range> ranges, const StepPointers& step,
                                      unsigned bucket, cudaStream_t stream) const {
+  const ProfilerRange named("update", bucket);
   for (const Range& range : ranges) {
     update_reduced(rule_, range, parameters(), step, {tail(), bucket}, stream);
   }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <thread>
 
+#include "backend/profiler_range.h"
 #include "kernels/shared_step.h"
 #include "kernels/wire.h"
 
@@ -100,6 +101,7 @@ double CudaPeers::try_step() {
 
 // Each worker's share of the mean, then their sum.
 void CudaPeers::average(float weight, AverageState state) {
+  const ProfilerRange range("average");
   const cudaStream_t side = communicator_.stream();
   const bool recorded = trace_ && trace_->recording() && !timeline_->is_due();
   if (recorded && marked_) {

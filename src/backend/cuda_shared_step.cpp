@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/profiler_range.h"
 #include "kernels/shared_step.h"
 
 namespace lockstep {
@@ -50,6 +51,7 @@ void CudaSharedStep::capture_marked(const Key& twin, Marks marks,
 }
 
 void CudaSharedStep::make(Captured& captured) {
+  const ProfilerRange range("capture");
   for (const CudaBatch& part : captured.parts) model_.prepare(part.rows.rows, stream_);
   captured.pieces.clear();
   captured.present = present_ranks(captured.samples, job_.world_size);
@@ -92,7 +94,9 @@ void CudaSharedStep::queue(Captured& captured, Pass pass, End end) {
   const auto compute = [&](const auto& work) {
     if (pass == Pass::whole) return work();
     if (pass == Pass::pieces) captured.pieces.emplace_back(stream_, work);
-    if (pass == Pass::launch) captured.pieces[next_piece++].launch(stream_);
+    if (pass != Pass::launch) return;
+    const ProfilerRange range("forward, backward", static_cast<int64_t>(next_piece));
+    captured.pieces[next_piece++].launch(stream_);
   };
   if (marks) marks->compute.begin(stream_);
   using Gathered = CudaModel::Gathered;

@@ -18,6 +18,7 @@
 #include "backend/cuda_peers.h"
 #include "backend/cuda_report.h"
 #include "backend/logistic_step.h"
+#include "backend/profiler_range.h"
 #include "kernels/logistic.h"
 #include "lockstep/error.h"
 
@@ -65,6 +66,7 @@ class CudaStep final : public Step, public EpochStep {
   std::vector<ProductChoice> products() const override { return on_device_.products(); }
 
   void prepare(const EpochJob& job) override {
+    const ProfilerRange range("prepare");
     job_ = job;
     const bool resident = data_.place(*job.data) == DataPlacement::device;
     feed_ = resident ? make_resident_feed(job, data_) : make_streamed_feed(job, data_.scale());
@@ -114,6 +116,7 @@ class CudaStep final : public Step, public EpochStep {
   }
 
   BatchMetrics train_next() override {
+    const ProfilerRange range("step", next_step_);
     wait_for_room(kStepsAhead);
     const bool recorded = options_.trace && options_.trace->recording();
     if (recorded) make_ready_to_record();
@@ -137,6 +140,7 @@ class CudaStep final : public Step, public EpochStep {
   }
 
   BatchMetrics settle() override {
+    const ProfilerRange range("wait for the steps");
     drain();
     if (peers_) peers_->read_average();
     read_phases(next_step_);
@@ -156,6 +160,7 @@ class CudaStep final : public Step, public EpochStep {
   }
 
   BatchMetrics evaluate(const Batch& batch, std::span<float> logits) override {
+    const ProfilerRange range("evaluate");
     if (!batch.contiguous) not_on_gpus("evaluation of scattered samples");
     BatchMetrics metrics;
     if (batch.size() > 0) {

@@ -62,6 +62,14 @@ HWY_INLINE Interior interior_of(const Conv2d& conv, int64_t outputs, int64_t fir
 
 HWY_ALIGN constexpr float kNoValues[kPanelSamples] = {};
 
+// GCC would rather load a value once more for each product that it is a factor of, and then the
+// load ports decide.
+HWY_INLINE void keep_in_register([[maybe_unused]] FloatVector& value) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
+  __asm__("" : "+v"(value.raw));
+#endif
+}
+
 template <int V>
 void run_pass(const WeightPass& pass) {
   constexpr int R = tile_channels(V), J = tile_kernel_rows(V);
@@ -107,28 +115,28 @@ void run_pass(const WeightPass& pass) {
                   HWY_ATTR { gradient[r] = hn::LoadU(d, gradients[r] + x * kPanelSamples); });
         unroll<J>([&](auto j) __attribute__((always_inline)) HWY_ATTR {
           unroll<V>([&](auto v) __attribute__((always_inline)) HWY_ATTR {
-            const FloatVector input = hn::LoadU(d, value(j, v));
+            FloatVector input = hn::LoadU(d, value(j, v));
+            keep_in_register(input);
             unroll<R>([&](auto r) __attribute__((always_inline))
                       HWY_ATTR { sums[r][j][v] = hn::MulAdd(gradient[r], input, sums[r][j][v]); });
           });
         });
       };
-      const auto at_edge = [&](int64_t x) HWY_ATTR {
-        add(x, [&](auto j, auto v) HWY_ATTR {
-          const int64_t from = x * conv.stride + pass.column + v - conv.padding;
-          const bool there = inside[j] && from >= 0 && from < conv.input.width;
-          return there ? inputs[j] + x * step + v * kPanelSamples : kNoValues;
-        });
-      };
       const bool whole = std::all_of(inside, inside + J, [](bool in) { return in; });
       const int64_t first = whole ? interior.begin : pixels, last = whole ? interior.end : pixels;
-      for (int64_t x = 0; x < first; ++x) at_edge(x);
       for (int64_t x = first; x < last; ++x) {
         add(
             x, [&](auto j, auto v) __attribute__((always_inline))
                HWY_ATTR { return inputs[j] + x * step + v * kPanelSamples; });
       }
-      for (int64_t x = last; x < pixels; ++x) at_edge(x);
+      for (int64_t x = first > 0 ? 0 : last; x < pixels; x = x + 1 == first ? last : x + 1) {
+        add(
+            x, [&](auto j, auto v) __attribute__((always_inline)) HWY_ATTR {
+              const int64_t from = x * conv.stride + pass.column + v - conv.padding;
+              const bool there = inside[j] && from >= 0 && from < conv.input.width;
+              return there ? inputs[j] + x * step + v * kPanelSamples : kNoValues;
+            });
+      }
     }
     unroll<R>([&](auto r) __attribute__((always_inline)) HWY_ATTR {
       unroll<J>([&](auto j) __attribute__((always_inline)) HWY_ATTR {
@@ -153,9 +161,9 @@ void run_passes(WeightPass pass, int64_t column) {
   const Conv2d& conv = pass.outputs->conv;
   pass.column = column;
   const int64_t rows = conv.input.channels * conv.kernel_height;
-  // An input channel's plane stays in the first-level cache while the output channels pass.
-  for (pass.kernel_row = 0; pass.kernel_row < rows; pass.kernel_row += tile_kernel_rows(V)) {
-    for (pass.channel = 0; pass.channel < conv.channels; pass.channel += tile_channels(V)) {
+  // The output channels' gradients stay in the first-level cache while the input's planes pass.
+  for (pass.channel = 0; pass.channel < conv.channels; pass.channel += tile_channels(V)) {
+    for (pass.kernel_row = 0; pass.kernel_row < rows; pass.kernel_row += tile_kernel_rows(V)) {
       run_pass<V>(pass);
     }
   }
