@@ -13,6 +13,7 @@
 // registers and 28-31 KB of shared memory (bf16: 10): one block a multiprocessor is enough to be
 // useful, five fit. Large tiles take up to 168 registers (bf16, whose next tile waits in them:
 // 203) and 35-46 KB: three blocks a multiprocessor (bf16: two), one on compute capability 7.5.
+// Where operands are gathered by registers float32 takes up to 254: two blocks.
 //
 // An Epilogue is a value with
 //   kRowSums                            whether A's rows are summed over the depth too

@@ -6,6 +6,10 @@
 
 #include "kernels/binary_cross_entropy.h"
 #include "kernels/column_sums.h"
+#include "kernels/conv_backward_input.h"
+#include "kernels/conv_backward_weight.h"
+#include "kernels/conv_forward.h"
+#include "kernels/image_rows.h"
 #include "kernels/linear_backward_input.h"
 #include "kernels/linear_backward_weight.h"
 #include "kernels/linear_forward.h"
@@ -175,6 +179,98 @@ Values split_linear(LinearPass pass, cudaStream_t stream) {
   return linear(pass, Precision::fp32, {8, 8, 512}, stream, 2);
 }
 
+enum class ConvPass { forward, backward_input, backward_weight };
+
+// `batch` images of 8 channels, convolved by 3 x 4 kernels to `outputs`, pooled in windows of four.
+Values convolution(ConvPass pass, Precision precision, int batch, const Conv2d& conv,
+                   cudaStream_t stream) {
+  const ConvShape shape = conv_shape(conv, 2, padded_channels(conv.input.channels));
+  const auto floats = [](std::int64_t count, std::uint64_t seed) {
+    return to_device(normals(count, seed));
+  };
+  const std::int64_t inputs = batch * conv.input.pixels() * shape.input_pitch;
+  const std::int64_t outputs = std::int64_t{batch} * shape.pooled_pixels() * shape.output_pitch();
+  const std::int64_t weights = std::int64_t{shape.outputs} * shape.weight_pitch();
+  std::vector<unsigned char> places(static_cast<std::size_t>(outputs));
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<unsigned char>(i % 4);
+  switch (pass) {
+    case ConvPass::forward: {
+      float* y = to_device(Values(outputs));
+      auto* index = to_device(places);
+      conv_forward({.batch = batch,
+                    .shape = shape,
+                    .x = floats(inputs, 1),
+                    .weight = floats(weights, 2),
+                    .bias = floats(shape.outputs, 3),
+                    .y = {y, std::int64_t{shape.pooled_pixels()} * shape.output_pitch(),
+                          shape.output_pitch(), 1},
+                    .index = index},
+                   precision, stream);
+      Values all = from_device(static_cast<const float*>(y), outputs);
+      for (const unsigned char place : from_device(index, outputs)) all.push_back(place);
+      return all;
+    }
+    case ConvPass::backward_input: {
+      float* dx = to_device(Values(inputs));
+      conv_backward_input({.batch = batch,
+                           .shape = shape,
+                           .dy = floats(outputs, 1),
+                           .index = to_device(places),
+                           .weight = floats(weights, 2),
+                           .dx = dx},
+                          precision, stream);
+      return from_device(static_cast<const float*>(dx), inputs);
+    }
+    case ConvPass::backward_weight: break;
+  }
+  float* dweight = to_device(Values(weights));
+  float* dbias = to_device(Values(shape.outputs));
+  const std::size_t space = conv_backward_weight_workspace(shape, batch);
+  conv_backward_weight({.batch = batch,
+                        .shape = shape,
+                        .units = shape.outputs,
+                        .dy = floats(outputs, 1),
+                        .index = to_device(places),
+                        .x = floats(inputs, 2),
+                        .dweight = dweight,
+                        .dbias = dbias,
+                        .workspace = space > 0 ? device_array<float>(space) : nullptr},
+                       precision, stream);
+  Values all = from_device(static_cast<const float*>(dweight), weights);
+  append(all, from_device(static_cast<const float*>(dbias), shape.outputs));
+  return all;
+}
+
+// Products over three small tiles of depth, the last of which lies where the result goes.
+Values convolution(ConvPass pass, Precision precision, cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  const Conv2d conv{{8, 8, 11}, 8, 3, 4, 1, 0, Activation::none};  // depth 96; 48 outputs a sample
+  Values all = convolution(pass, precision, 2, conv, stream);
+  // In small tiles the threads read the sums that they have written themselves.
+  if (pass == ConvPass::backward_input && precision == Precision::fp32) {
+    emulator::set_multiprocessors(0, 1);
+    append(all,
+           convolution(pass, precision, 1, {{36, 6, 6}, 16, 1, 1, 1, 0, Activation::none}, stream));
+  }
+  return all;
+}
+
+// In three splits.
+Values split_convolution(cudaStream_t stream) {
+  emulator::set_multiprocessors(0, 132);
+  return convolution(ConvPass::backward_weight, Precision::fp32, 16,
+                     {{4, 8, 9}, 8, 3, 2, 1, 0, Activation::none}, stream);
+}
+
+Values images_from_rows_of(cudaStream_t stream) {
+  const ImageShape shape{33, 5, 7};
+  float* images = to_device(Values(static_cast<std::size_t>(2 * 36 * shape.pixels())));
+  images_from_rows({to_device(normals(2 * shape.size(), 1)), shape.size()}, 2, shape, images,
+                   stream);
+  return from_device(static_cast<const float*>(images),
+                     static_cast<std::size_t>(2 * 36 * shape.pixels()));
+}
+
 Values column_sums_of(cudaStream_t stream) {
   constexpr int kRows = 40, kColumns = 33;
   float* sums = device_array<float>(kColumns);
@@ -323,6 +419,18 @@ std::vector<Case> all_cases() {
     add("linear_softmax_loss_" + std::string(to_string(precision)),
         [=](cudaStream_t s) { return linear_softmax_loss_of(precision, s); });
   }
+  constexpr std::pair<ConvPass, const char*> kConvPasses[] = {
+      {ConvPass::forward, "conv_forward_"},
+      {ConvPass::backward_input, "conv_backward_input_"},
+      {ConvPass::backward_weight, "conv_backward_weight_"}};
+  for (const auto& [pass, name] : kConvPasses) {
+    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+      add(name + std::string(to_string(precision)),
+          [=](cudaStream_t s) { return convolution(pass, precision, s); });
+    }
+  }
+  add("conv_backward_weight_split", split_convolution);
+  add("images_from_rows", images_from_rows_of);
   for (const auto& [pass, name] : {kPasses[0], kPasses[2]}) {
     cases.push_back({.name = name + std::string("split"),
                      .run = [=](cudaStream_t s) { return split_linear(pass, s); },

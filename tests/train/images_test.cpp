@@ -6,36 +6,15 @@
 
 #include "lockstep/data.h"
 #include "lockstep/error.h"
-#include "small_job.h"
+#include "small_images.h"
 
 namespace lockstep {
 namespace {
 
 using testing::Change;
 using testing::expect_close;
-using testing::make_split;
-
-// Clusters, taken for images of two channels.
-Dataset make_images() {
-  Dataset dataset = testing::make_dataset(150, 2 * 8 * 9);
-  dataset.image = ImageShape{2, 8, 9};
-  return dataset;
-}
-
-TrainedModel train_images(const Change& change) {
-  static const Dataset dataset = make_images();
-  Config config = testing::small_config();
-  config.epochs = 2;
-  config.optimizer.learning_rate = 0.02;
-  config.optimizer.momentum = 0.9;
-  config.data.augment = "flip,crop:2";
-  config.model.layers =
-      "conv 6 3, relu, maxpool 2, dropout 0.1, conv 5 2 pad 1, relu, flatten, linear 12, relu, "
-      "linear 4";
-  change(config);
-  const Model model = make_model(config.model, dataset.features(), dataset.classes, dataset.image);
-  return train(resolve(config, dataset.train.size()), dataset, model, {}, nullptr, nullptr);
-}
+using testing::small_images;
+using testing::train_images;
 
 TEST(Images, SerialLearns) {
   const TrainedModel trained = train_images([](Config& c) {
@@ -126,7 +105,7 @@ TEST(Images, CheckpointsKeepTheNetwork) {
   for (size_t i = 0; i < loaded.model.layers.size(); ++i) {
     EXPECT_EQ(to_string(loaded.model.layers[i]), to_string(trained.checkpoint.model.layers[i]));
   }
-  const Dataset dataset = make_images();
+  const Dataset& dataset = small_images();
   const Predictions predictions =
       evaluate(loaded.model, loaded.normalization, *dataset.test, loaded.values.span(), {});
   EXPECT_EQ(predictions.evaluation.loss, trained.result.final_test->loss);
