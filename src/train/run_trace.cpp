@@ -35,11 +35,13 @@ struct Head {
 
 template <class T>
 void append(std::string& bytes, const T* values, size_t count) {
+  if (count == 0) return;  // of an empty vector `values` may be null
   bytes.append(reinterpret_cast<const char*>(values), count * sizeof(T));
 }
 
 template <class T>
 void take(const std::string& bytes, size_t& at, T* values, size_t count) {
+  if (count == 0) return;
   std::memcpy(static_cast<void*>(values), bytes.data() + at, count * sizeof(T));
   at += count * sizeof(T);
 }
