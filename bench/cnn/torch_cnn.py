@@ -45,10 +45,11 @@ def make_network():
     )  # fmt: skip
 
 
-def losses(checkpoint, images, labels, batch, steps, rate, momentum):
+def losses(checkpoint, images, labels, batch, steps, rate, momentum, dtype=torch.float32):
     """Of each of the first steps, in the order in which the data lie."""
-    network = make_network()
+    network = make_network().to(dtype)
     network.load_state_dict(read_checkpoint(checkpoint))
+    images = images[: batch * steps].to(dtype)
     optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
     found = []
     for k in range(steps):

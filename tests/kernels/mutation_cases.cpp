@@ -429,7 +429,8 @@ std::vector<Case> all_cases() {
           [=](cudaStream_t s) { return convolution(pass, precision, s); });
     }
   }
-  add("conv_backward_weight_split", split_convolution);
+  cases.push_back(
+      {.name = "conv_backward_weight_split", .run = split_convolution, .by_races_alone = true});
   add("images_from_rows", images_from_rows_of);
   for (const auto& [pass, name] : {kPasses[0], kPasses[2]}) {
     cases.push_back({.name = name + std::string("split"),
