@@ -22,6 +22,21 @@ CHANCE = 0.2  # twice that of ten classes: asked of random data, which no job is
 
 
 @dataclass(frozen=True)
+class Data:
+    """Where the jobs' data are."""
+
+    mnist: Path | None = None  # the folder; None: random rows
+    cifar: Path | None = None  # a file of records (cifar.py)
+    cifar_is_random: bool = True
+
+    def is_published(self, job):
+        """Whether the job's accuracy can be asked for."""
+        if job.data == "cifar10":
+            return not self.cifar_is_random
+        return bool(self.mnist) or job.logistic
+
+
+@dataclass(frozen=True)
 class Settings:
     rounds: int = 3
     round_seconds: float = 0.3
@@ -33,12 +48,13 @@ class Settings:
 class TorchProcess(Library):
     """serve_torch.py, asked as bench/peers asks its libraries."""
 
-    def __init__(self, python, mnist, cache):
+    def __init__(self, python, data, cache):
         self.name = "PyTorch"
         cache.mkdir(parents=True, exist_ok=True)
         self.log = (cache / "torch-gpu.log").open("w")
         environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")}
-        words = [python, FOLDER / "serve_torch.py", *(["--mnist", mnist] if mnist else [])]
+        words = [python, FOLDER / "serve_torch.py", "--cifar", data.cifar]
+        words += ["--mnist", data.mnist] if data.mnist else []
         self.process = subprocess.Popen(
             [str(word) for word in words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self.log, env=environment, text=True, bufsize=1,
@@ -170,16 +186,19 @@ def peers_of(job, library, precisions, settings, log):
     return [GpuPeer(library, job, *item, settings) for item in found], reply["versions"]
 
 
-def bench_stage(build, python, why, mnist, log, settings, machine):
+def bench_stage(build, python, why, data, log, settings, machine):
     """All jobs, or those that the budget allows."""
     result = {"rounds": settings.rounds, "round_seconds": settings.round_seconds, "cells": [],
               "limits": None, "versions": {}, "left_out": [], "failures": []}  # fmt: skip
-    result["data"] = {"mnist": "MNIST" if mnist else "random, of MNIST's shape"}
+    result["data"] = {
+        "mnist": "MNIST" if data.mnist else "random, of MNIST's shape",
+        "cifar10": "random, of CIFAR-10's shape" if data.cifar_is_random else "CIFAR-10",
+    }
     if not python:
         log.say(f"    PyTorch is left out: {why}")
         result["left_out"].append(f"PyTorch: {why}")
     begin = time.monotonic()
-    library = TorchProcess(python, mnist, build.folder / "gpu-check") if python else None
+    library = TorchProcess(python, data, build.folder / "gpu-check") if python else None
     try:
         if library:
             result["limits"] = attempt_limits(library, log)
@@ -191,10 +210,10 @@ def bench_stage(build, python, why, mnist, log, settings, machine):
             offered = [p for p in gpu_jobs.precisions_of(job) if p in parity.precisions_of(machine)]
             peers, versions = peers_of(job, library, offered, settings, log)
             result["versions"] |= versions
-            ours = contestants(job, build, mnist, offered)
-            cpu = GpuLockstep(job, build, mnist, device="cpu")
+            ours = contestants(job, build, data, offered)
+            cpu = GpuLockstep(job, build, data, device="cpu")
             figures = measure_job(job, [*ours, cpu, *peers], settings, log)
-            accuracy = job.accuracy if mnist or job.logistic else CHANCE
+            accuracy = job.accuracy if data.is_published(job) else CHANCE
             cell = summarize(job, figures, accuracy, result["limits"])
             result["cells"].append(cell)
             result["failures"] += failures_of(cell)

@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "peers"))
 
 import build as builds  # noqa: E402
+import cifar  # noqa: E402
 import contest  # noqa: E402
 import environment  # noqa: E402
 import gpu_tests  # noqa: E402
@@ -40,9 +41,10 @@ def parse_arguments():
     add("--quick", action="store_true", help="a few tests, short trainings: shows that it works")
     add("--python", type=Path, help="one that has PyTorch; default: python3, that of bench/peers")
     add("--mnist", type=Path, help="folder of MNIST's files; default: where Lockstep looks")
+    add("--cifar10", type=Path, help="folder of CIFAR-10's batches; default: where Lockstep looks")
     add("--budget", type=float, metavar="SECONDS",
-        help="for the benchmarks: jobs begun later are left out (default: 450, with --autotune "
-        "1800)")  # fmt: skip
+        help="for the benchmarks: jobs begun later are left out (default: 750, with --autotune "
+        "3000)")  # fmt: skip
     add("--autotune", action="store_true",
         help='beside PyTorch\'s torch.compile(mode="max-autotune") as well: minutes a job')  # fmt: skip
     add("--emulated", action="store_true",
@@ -51,7 +53,7 @@ def parse_arguments():
     arguments = parser.parse_args()
     arguments.only = arguments.only.split(",") if arguments.only else list(STAGES)
     if arguments.budget is None:
-        arguments.budget = 1800 if arguments.autotune else 450
+        arguments.budget = 3000 if arguments.autotune else 750
     for stage in arguments.only:
         if stage not in STAGES:
             parser.error(f"no stage {stage}; there are {', '.join(STAGES)}")
@@ -108,7 +110,10 @@ def bench_stage(arguments, build, machine, mnist, log, versions):
         compile_seconds=600 if arguments.autotune else 240,
         autotune=arguments.autotune,
     )
-    return contest.bench_stage(build, python, why, mnist, log, settings, machine)
+    folder = cifar.find_cifar(arguments.cifar10)
+    records = cifar.records_file(folder, build.folder / "gpu-check")
+    data = contest.Data(mnist, records, cifar_is_random=folder is None)
+    return contest.bench_stage(build, python, why, data, log, settings, machine)
 
 
 def check(arguments):

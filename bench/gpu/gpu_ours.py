@@ -13,10 +13,10 @@ class GpuLockstep(Lockstep):
 
     peer = False
 
-    def __init__(self, job, build, mnist, device="cuda", precision="fp32", gemm=None):
+    def __init__(self, job, build, data, device="cuda", precision="fp32", gemm=None):
         cpus = os.sched_getaffinity(0)
-        self.mnist = mnist
-        places = SimpleNamespace(program=build.program, mnist=mnist)
+        self.data = data
+        places = SimpleNamespace(program=build.program, mnist=data.mnist)
         super().__init__(job, 1, cpus, places, precision)
         self.precision, self.device, self.gemm = precision, device, gemm
         self.name = "Lockstep serial, CPU" if device == "cpu" else f"Lockstep {precision}"
@@ -25,13 +25,17 @@ class GpuLockstep(Lockstep):
             self.name += f", {gemm}"
             self.command += ["--gemm", gemm]
 
-    def options(self, places):
+    def options(self, places, ranks):
         """As bench/peers has them, on data that needs no file of theirs."""
-        options = super().options(SimpleNamespace(mnist=places.mnist, cache=places.program.parent))
+        cache = places.program.parent
+        options = super().options(SimpleNamespace(mnist=places.mnist, cache=cache), ranks)
         rows = 2 if self.job.data == "mnist" else 4  # --data SPEC, or --data SPEC --test-data SPEC
+        if self.job.data == "cifar10":
+            model = options.index("--optimizer")
+            return ["--data", f"cifar10:{self.data.cifar}", "--model", "cnn", *options[model:]]
         if self.job.data != "mnist":
             return ["--data", "synthetic:n=1000000,d=20", *options[rows:]]
-        if not self.mnist:
+        if not self.data.mnist:
             return ["--data", "synthetic:n=60000,d=784,classes=10", *options[rows:]]
         return options
 
@@ -48,11 +52,11 @@ class GpuLockstep(Lockstep):
         return run["samples_per_second"]
 
 
-def contestants(job, build, mnist, precisions):
+def contestants(job, build, data, precisions):
     """Ours on the GPU in each precision, with either matrix product where the build lets choose."""
     ways = ["own", "cublas"] if build.has_option("--gemm") and not job.logistic else [None]
     return [
-        GpuLockstep(job, build, mnist, precision=precision, gemm=gemm)
+        GpuLockstep(job, build, data, precision=precision, gemm=gemm)
         for precision in precisions
         for gemm in ways
     ]

@@ -17,7 +17,9 @@ TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZED = {
     "kernels_test": "-*several_tiles*:*widest_rows*:*goes_round*:*rows_are_many*:*large_tiles*"
     ":*bits_in_every_range*:*later_steps_run*:GemmPlanTest*",
-    "cuda_training_test": "CudaTraining.IsTheCpusForEvery*:CudaTraining.TensorCore*",
+    "cuda_training_test": "CudaTraining.IsTheCpusForEvery*:CudaTraining.TensorCore*"
+    ":CudaImagesTraining.IsTheCpus:CudaImagesTraining.MovedImages*",
+    "cuda_device_test": "CudaConvStep.OneStep*:CudaConvStep.ImagesMove*",
 }
 QUICK = {
     "kernels_test": "*one_*:*fill_no_tile*:*bitwise*",

@@ -36,6 +36,9 @@ JOBS = (
     Job("mlp-digits", ("--data", "digits", "--hidden", "64,32", "--momentum", "0.9")),
     Job("adam-dropout-digits", ("--data", "digits", "--hidden", "64,32", "--optimizer", "adam",
                                 "--dropout", "0.2", "--weight-decay", "1e-5"), **ADAM),
+    Job("cnn-digits", ("--data", "digits", "--layers", "conv 16 3 pad 1, relu, maxpool 2, "
+                       "dropout 0.1, conv 24 2, relu, avgpool 3 stride 1, flatten, linear 10",
+                       "--momentum", "0.9", "--augment", "flip,crop:1")),
 )  # fmt: skip
 MNIST_JOBS = (
     Job("mlp-mnist", ("--hidden", "256,128", "--momentum", "0.9", "--batch-size", "256"), 1),

@@ -7,7 +7,7 @@
   {"do": "forget"}                                    -> {}
 A failure is {"error": text}.
 
-  serve_torch.py --device cuda|cpu [--mnist FOLDER]     serves
+  serve_torch.py --device cuda|cpu [--mnist FOLDER] [--cifar FILE]   serves
   serve_torch.py --device cuda|cpu --quick              trains every variant of every job for a
                                                         moment instead; exit code 1 where one fails
 """
@@ -25,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "peers"))
 
 import torch  # noqa: E402
 
+import cifar as cifar_data  # noqa: E402
 import data as peers_data  # noqa: E402
 import torch_gpu_peer as peer  # noqa: E402
 from gpu_jobs import GPU_JOBS, precisions_of, samples_of  # noqa: E402
@@ -32,10 +33,12 @@ from gpu_jobs import GPU_JOBS, precisions_of, samples_of  # noqa: E402
 QUICK_SAMPLES, QUICK_BATCH = 256, 64
 
 
-def load(job, device, mnist, most):
+def load(job, device, mnist, cifar, most):
     """(x, y) on the device; without MNIST, random rows whose largest of ten sums is the class."""
     torch.manual_seed(1)
-    if job.data == "mnist" and mnist:
+    if job.data == "cifar10" and cifar:
+        x, y = map(torch.from_numpy, cifar_data.load(cifar, most))
+    elif job.data == "mnist" and mnist:
         loaded = peers_data.load_mnist(Path(mnist))
         x, y = torch.from_numpy(loaded.x)[:most], torch.from_numpy(loaded.y)[:most]
     else:
@@ -49,8 +52,9 @@ def load(job, device, mnist, most):
 
 
 class Server:
-    def __init__(self, device, mnist, most=None, jobs=GPU_JOBS):
-        self.device, self.mnist, self.most, self.jobs = device, mnist, most, jobs
+    def __init__(self, device, mnist, cifar=None, most=None, jobs=GPU_JOBS):
+        self.device, self.mnist, self.cifar = device, mnist, cifar
+        self.most, self.jobs = most, jobs
         self.trainers, self.data, self.job = {}, None, None
 
     def limits(self, request):
@@ -66,7 +70,8 @@ class Server:
         """Trains long enough to warm up and to compare the accuracy."""
         job = self.jobs[request["job"]]
         if self.job != job:
-            self.job, self.data = job, load(job, self.device, self.mnist, self.most)
+            self.job = job
+            self.data = load(job, self.device, self.mnist, self.cifar, self.most)
         data = self.data
         found = peer.variants(job, self.device, [request["precision"]], autotune=True)
         precision, build = found[request["variant"]]
@@ -114,7 +119,7 @@ def quick(device, mnist, autotune):
     jobs = {(job.widths, job.optimizer): replace(job, **small) for job in GPU_JOBS.values()}
     jobs = {job.name: job for job in jobs.values()}
     torch.set_num_threads(1)
-    server, failed = Server(device, mnist, QUICK_SAMPLES, jobs), 0
+    server, failed = Server(device, mnist, None, QUICK_SAMPLES, jobs), 0
     print(json.dumps(server.answer({"do": "limits"})))
     for name, job in jobs.items():
         request = {"job": name, "precisions": precisions_of(job), "autotune": autotune}
@@ -130,11 +135,11 @@ def quick(device, mnist, autotune):
     return 1 if failed else 0
 
 
-def serve(device, mnist):
+def serve(device, mnist, cifar):
     # What a library prints on stdout must not get between the replies.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    server = Server(device, mnist)
+    server = Server(device, mnist, cifar)
     for line in sys.stdin:
         print(json.dumps(server.answer(json.loads(line))), file=replies, flush=True)
 
@@ -143,12 +148,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--mnist", type=Path)
+    parser.add_argument("--cifar", type=Path, help="a file of CIFAR-10's records")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--autotune", action="store_true", help="with --quick: max-autotune as well")
     arguments = parser.parse_args()
     if arguments.quick:
         return quick(arguments.device, arguments.mnist, arguments.autotune)
-    serve(arguments.device, arguments.mnist)
+    serve(arguments.device, arguments.mnist, arguments.cifar)
 
 
 if __name__ == "__main__":
