@@ -53,9 +53,9 @@ class CudaBackend final : public Backend {
                 std::string(error.what()) + "; of a worker's batch of " +
                     std::to_string(options.train_batch) + " samples " + std::to_string(most) +
                     " would fit",
-                "use --per-worker-batch " + std::to_string(most) +
-                    " or a smaller one, or --accumulate, or end the programs that hold the memory "
-                    "(`nvidia-smi` names them)");
+                "use --per-worker-batch " + std::to_string(most) + " or a smaller one" +
+                    (model.convolutional() ? ", or --accumulate" : "") +
+                    ", or end the programs that hold the memory (`nvidia-smi` names them)");
   }
 
   int device_;

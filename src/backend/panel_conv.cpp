@@ -114,7 +114,7 @@ HWY_INLINE void store_largest(const float* sums, int64_t pixels, bool relu, floa
       auto place = hn::Zero(ints);
       for (int64_t i = 1; i < pixels; ++i) {
         const FloatVector y = hn::Load(d, at + i * kSize);
-        const auto larger = hn::Or(hn::Gt(y, best), hn::Ne(y, y));
+        const auto larger = hn::Or(hn::Gt(y, best), hn::IsNaN(y));
         best = hn::IfThenElse(larger, y, best);
         place = hn::IfThenElse(hn::RebindMask(ints, larger), hn::Set(ints, static_cast<int32_t>(i)),
                                place);

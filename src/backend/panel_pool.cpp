@@ -35,7 +35,7 @@ HWY_INLINE int64_t pixel(const Pool2d& pool, int64_t i) {
 }
 
 HWY_INLINE auto is_larger(FloatVector y, FloatVector best) {
-  return hn::Or(hn::Gt(y, best), hn::Ne(y, y));
+  return hn::Or(hn::Gt(y, best), hn::IsNaN(y));
 }
 
 void forward(const Pool2d& pool, const float* x, int64_t width, float* y) {

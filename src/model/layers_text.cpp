@@ -39,14 +39,16 @@ std::vector<std::string_view> words_of(std::string_view text) {
 // The layer that a part of the text stands for, while its words are read.
 class LayerText {
  public:
-  LayerText(size_t index, std::string_view text) : index_(index), words_(words_of(text)) {}
+  // `option` is what the user gave: errors start with it.
+  LayerText(const std::string& option, size_t index, std::string_view text)
+      : option_(option), index_(index), words_(words_of(text)) {}
 
   bool empty() const { return words_.empty(); }
   std::string_view name() const { return words_[0]; }
 
   [[noreturn]] void fail(const std::string& problem, const std::string& remedy = kForms) const {
     throw Error(ErrorKind::usage,
-                fmt::format("--layers: layer {} ('{}'): {}", index_ + 1,
+                fmt::format("{}: layer {} ('{}'): {}", option_, index_ + 1,
                             fmt::join(words_.begin(), words_.end(), " "), problem),
                 remedy);
   }
@@ -108,6 +110,7 @@ class LayerText {
   }
 
  private:
+  const std::string& option_;
   size_t index_;
   std::vector<std::string_view> words_;
 };
@@ -259,29 +262,27 @@ class Builder {
   bool sees_image_ = false;
 };
 
-}  // namespace
-
-Model make_layers(const std::string& text, const std::optional<ImageShape>& image, int64_t inputs,
-                  int classes) {
+Model describe(const std::string& option, const std::string& text,
+               const std::optional<ImageShape>& image, int64_t inputs, int classes) {
   check_data(inputs, classes);
   Builder builder(image, inputs);
   const std::vector<std::string_view> parts = split(text, ',');
   for (size_t i = 0; i < parts.size(); ++i) {
-    const LayerText layer(i, parts[i]);
+    const LayerText layer(option, i, parts[i]);
     if (layer.empty()) {
-      throw Error(ErrorKind::usage, fmt::format("--layers: layer {} is empty", i + 1), kForms);
+      throw Error(ErrorKind::usage, fmt::format("{}: layer {} is empty", option, i + 1), kForms);
     }
     builder.add(layer);
   }
   if (builder.spatial()) {
-    throw Error(ErrorKind::usage, "--layers: the network ends in an image",
+    throw Error(ErrorKind::usage, option + ": the network ends in an image",
                 "end it with flatten, linear " + std::to_string(classes));
   }
   Model model{.kind = "layers", .inputs = inputs, .classes = classes, .layers = builder.take()};
   model.loss = builder.width() == 1 ? Loss::binary_cross_entropy : Loss::softmax_cross_entropy;
   if (model.convolutional()) model.image = image;
   if (const std::string problem = problem_with(model); !problem.empty()) {
-    throw Error(ErrorKind::usage, "--layers: " + problem,
+    throw Error(ErrorKind::usage, option + ": " + problem,
                 fmt::format("end with 'linear {}' for these data, without relu or dropout "
                             "behind it",
                             classes));
@@ -289,25 +290,42 @@ Model make_layers(const std::string& text, const std::optional<ImageShape>& imag
   return model;
 }
 
+// A network with a name, which the data may not fit.
+Model named(const std::string& name, const std::string& text,
+            const std::optional<ImageShape>& image, int64_t inputs, int classes) {
+  try {
+    Model model = describe("--model " + name, text, image, inputs, classes);
+    model.kind = name;
+    return model;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage) throw;
+    throw Error(ErrorKind::usage, error.what(),
+                "use larger images, or describe a network that fits these data with --layers");
+  }
+}
+
+}  // namespace
+
+Model make_layers(const std::string& text, const std::optional<ImageShape>& image, int64_t inputs,
+                  int classes) {
+  return describe("--layers", text, image, inputs, classes);
+}
+
 Model make_cnn(const std::optional<ImageShape>& image, int64_t inputs, int classes) {
-  Model model =
-      make_layers(fmt::format("conv 32 3, relu, maxpool 2, conv 64 3, relu, maxpool 2, flatten, "
-                              "linear 128, relu, linear {}",
-                              classes),
-                  image, inputs, classes);
-  model.kind = "cnn";
-  return model;
+  return named("cnn",
+               fmt::format("conv 32 3, relu, maxpool 2, conv 64 3, relu, maxpool 2, flatten, "
+                           "linear 128, relu, linear {}",
+                           classes),
+               image, inputs, classes);
 }
 
 Model make_lenet(const std::optional<ImageShape>& image, int64_t inputs, int classes) {
   const bool small = image && image->height < 32;
-  Model model =
-      make_layers(fmt::format("conv 6 5{}, relu, maxpool 2, conv 16 5, relu, maxpool 2, flatten, "
-                              "linear 120, relu, linear 84, relu, linear {}",
-                              small ? " pad 2" : "", classes),
-                  image, inputs, classes);
-  model.kind = "lenet";
-  return model;
+  return named("lenet",
+               fmt::format("conv 6 5{}, relu, maxpool 2, conv 16 5, relu, maxpool 2, flatten, "
+                           "linear 120, relu, linear 84, relu, linear {}",
+                           small ? " pad 2" : "", classes),
+               image, inputs, classes);
 }
 
 }  // namespace lockstep

@@ -133,6 +133,17 @@ TEST(Layers, ImagesAreAskedFor) {
   }
 }
 
+TEST(Layers, ANamedNetworkThatDoesNotFitIsNamed) {
+  const ImageShape digits{1, 8, 8};
+  try {
+    make_cnn(digits, digits.size(), 10);
+    ADD_FAILURE() << "was accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::StartsWith("--model cnn: layer 6 ('maxpool 2')"));
+    EXPECT_THAT(error.remedy(), testing::HasSubstr("--layers"));
+  }
+}
+
 TEST(Layers, ConfigurationChoosesAModel) {
   ModelConfig config;
   config.model = "cnn";

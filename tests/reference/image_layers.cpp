@@ -1,5 +1,7 @@
 #include "reference/image_layers.h"
 
+#include <cmath>
+
 namespace lockstep::reference {
 namespace {
 
@@ -53,13 +55,13 @@ void for_each_window(const Pool2d& layer, const Visit& visit) {
   }
 }
 
-// Where the largest value of a window is: the first of equal ones.
+// Where the largest value of a window is: the first of equal ones. NaN counts as the largest.
 int64_t largest(const Table& x, int64_t i, int64_t first, const Pool2d& layer) {
   int64_t best = first;
   for (int64_t u = 0; u < layer.kernel; ++u) {
     for (int64_t v = 0; v < layer.kernel; ++v) {
       const int64_t j = first + u * layer.input.width + v;
-      if (x.at(i, j) > x.at(i, best)) best = j;
+      if (x.at(i, j) > x.at(i, best) || std::isnan(x.at(i, j))) best = j;
     }
   }
   return best;
